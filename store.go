@@ -43,8 +43,8 @@ type Store interface {
 	// Ping reports whether every server answers, or ErrUnavailable naming those
 	// that do not.
 	Ping(ctx context.Context) error
-	// Close releases what the store holds. Later calls, of Close too, answer
-	// ErrClosed or nil for Close; calls under way end.
+	// Close releases what the store holds. Later calls answer ErrClosed, but a
+	// second Close is nil.
 	Close() error
 }
 
