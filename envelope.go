@@ -1,0 +1,269 @@
+package sessiondata
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+)
+
+// The envelope is the wire format of a stored session. Numbers are little
+// endian; times are nanoseconds since 1970, durations nanoseconds.
+//
+//	offset size
+//	     0    4  magic 89 53 44 53 ("\x89SDS")
+//	     4    1  format version, now 1
+//	     5    1  least format version that a reader must know, now 1
+//	     6    1  codec of the values: 1 MessagePack, 2 JSON, 128 and above the user's
+//	     7    1  flags: 1 there is no body, the item only holds sections
+//	     8    8  birth id, random, drawn when the session is created
+//	    16    8  revision: 1 for the first write, one more with each that changes it
+//	    24    8  commit id, random, of the transaction that wrote this
+//	    32    8  created
+//	    40    8  last access
+//	    48    8  timeout of this session alone; 0: the container's; -1: never
+//	    56    8  absolute end; 0: none
+//	    64    1  number of ancestors, at most 16
+//	    65  8*n  ancestors: commit ids of the writes before this, latest first
+//	     .    .  the packages: a table (see table.go) of name to table of values
+//	     .    .  sections, each: kind 1 byte, length 4 bytes, that many bytes
+//	  last    4  CRC-32C over the storage key and all bytes before
+//
+// The checksum covers the storage key, so that bytes found under another key
+// are not taken for a session of this one.
+//
+// Promise of compatibility: every version reads what earlier versions wrote
+// (testdata/envelope holds encoded samples of each, for ever). A later version
+// that only adds what this one may ignore keeps the second version byte at 1
+// and puts it into a section whose kind has the high bit set: such sections
+// survive a rewrite by this version. Anything else raises the second byte, and
+// this version answers ErrUnsupportedVersion and leaves the item alone.
+const (
+	envelopeMagic   = "\x89SDS"
+	envelopeVersion = 1
+
+	flagNoBody = 1
+
+	offVersion   = 4
+	offLeast     = 5
+	offCodec     = 6
+	offFlags     = 7
+	offBirth     = 8
+	offRevision  = 16
+	offCommit    = 24
+	offCreated   = 32
+	offAccess    = 40
+	offTimeout   = 48
+	offEnd       = 56
+	offAncestors = 64
+	headSize     = 65
+
+	maxAncestors = 16
+	sectionHead  = 5
+	checksumSize = 4
+
+	// ignorable marks the kinds of sections that a reader that does not know
+	// them keeps and does not need.
+	ignorable = 0x80
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// head holds the facts of a session that are not values.
+type head struct {
+	codec    uint8
+	flags    uint8
+	birth    uint64
+	revision uint64
+	commit   uint64
+	created  int64
+	access   int64
+	timeout  int64
+	end      int64
+}
+
+// image is one stored session, read-only: its parts are views of raw.
+type image struct {
+	head
+	raw       []byte
+	ancestors []byte // commit ids, 8 bytes each
+	pkgs      table
+	sections  []section
+}
+
+type section struct {
+	kind uint8
+	body []byte
+}
+
+// decodeImage checks raw, which was stored under key, and indexes it. It copies
+// nothing but the list of sections, and looks into no package. On an error
+// nothing of raw may be used: ErrUnsupportedVersion or ErrCorrupt.
+func decodeImage(raw []byte, key storageKey) (*image, error) {
+	if len(raw) < headSize+tableHead+checksumSize || string(raw[:len(envelopeMagic)]) != envelopeMagic {
+		return nil, fmt.Errorf("%w: not an envelope", ErrCorrupt)
+	}
+	if least := raw[offLeast]; least > envelopeVersion {
+		return nil, fmt.Errorf("%w: version %d of the envelope", ErrUnsupportedVersion, least)
+	}
+	body, sum := raw[:len(raw)-checksumSize], raw[len(raw)-checksumSize:]
+	if key.checksum(body) != binary.LittleEndian.Uint32(sum) {
+		return nil, fmt.Errorf("%w: checksum", ErrCorrupt)
+	}
+	m := &image{raw: raw, head: head{
+		codec:    raw[offCodec],
+		flags:    raw[offFlags],
+		birth:    binary.LittleEndian.Uint64(raw[offBirth:]),
+		revision: binary.LittleEndian.Uint64(raw[offRevision:]),
+		commit:   binary.LittleEndian.Uint64(raw[offCommit:]),
+		created:  int64(binary.LittleEndian.Uint64(raw[offCreated:])),
+		access:   int64(binary.LittleEndian.Uint64(raw[offAccess:])),
+		timeout:  int64(binary.LittleEndian.Uint64(raw[offTimeout:])),
+		end:      int64(binary.LittleEndian.Uint64(raw[offEnd:])),
+	}}
+	n := 8 * int(raw[offAncestors])
+	rest := body[headSize:]
+	if n > 8*maxAncestors || n > len(rest) || m.timeout < int64(NoTimeout) || m.flags&^flagNoBody != 0 {
+		return nil, fmt.Errorf("%w: head", ErrCorrupt)
+	}
+	m.ancestors, rest = rest[:n], rest[n:]
+	var ok bool
+	if m.pkgs, rest, ok = parseTable(rest); !ok || !m.pkgs.check() {
+		return nil, fmt.Errorf("%w: table of packages", ErrCorrupt)
+	}
+	for len(rest) > 0 {
+		if len(rest) < sectionHead {
+			return nil, fmt.Errorf("%w: sections", ErrCorrupt)
+		}
+		s, size := section{kind: rest[0]}, binary.LittleEndian.Uint32(rest[1:])
+		rest = rest[sectionHead:]
+		if uint64(size) > uint64(len(rest)) {
+			return nil, fmt.Errorf("%w: sections", ErrCorrupt)
+		}
+		s.body, rest = rest[:size:size], rest[size:]
+		if s.kind&ignorable == 0 {
+			return nil, fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
+		}
+		m.sections = append(m.sections, s)
+	}
+	return m, nil
+}
+
+// pkg returns the table of a package, checked. An absent one is empty.
+func (m *image) pkg(name string) (table, error) {
+	if m == nil {
+		return table{}, nil
+	}
+	body, ok := m.pkgs.get(name)
+	if !ok {
+		return table{}, nil
+	}
+	return parsePkg(name, body)
+}
+
+func parsePkg(name string, body []byte) (table, error) {
+	t, rest, ok := parseTable(body)
+	if !ok || len(rest) != 0 || !t.check() {
+		return table{}, fmt.Errorf("%w: package %q", ErrCorrupt, name)
+	}
+	return t, nil
+}
+
+// kept returns the sections that survive a rewrite.
+func (m *image) kept() []section {
+	return slices.DeleteFunc(slices.Clone(m.sections), func(s section) bool { return s.kind&ignorable == 0 })
+}
+
+// wrote reports whether commit wrote m or one of the writes before it that m
+// still names.
+func (m *image) wrote(commit uint64) bool {
+	if m.commit == commit {
+		return true
+	}
+	for a := m.ancestors; len(a) > 0; a = a[8:] {
+		if binary.LittleEndian.Uint64(a) == commit {
+			return true
+		}
+	}
+	return false
+}
+
+// draft is an image to be: what is changed against prev.
+type draft struct {
+	head
+	prev     *image // nil: nothing is there yet
+	pkgs     []edit // bodies are tables of values; a dropped or empty package is dropped
+	sections []section
+}
+
+// encode returns the bytes to store under key. Packages that are not edited are
+// copied as they stand, and the ancestors are those of prev and prev itself.
+// ErrTooLarge where they would be more than limit; that is found before
+// anything is allocated.
+func (d *draft) encode(key storageKey, limit int) ([]byte, error) {
+	var base table
+	var ancestors []byte
+	count := 0
+	if d.prev != nil {
+		base = d.prev.pkgs
+		ancestors = d.prev.ancestors[:min(len(d.prev.ancestors), 8*(maxAncestors-1))]
+		count = len(ancestors)/8 + 1
+	}
+	plan := base.plan(d.pkgs)
+	size := headSize + 8*count + plan.size() + checksumSize
+	for _, s := range d.sections {
+		size += sectionHead + len(s.body)
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, size, limit)
+	}
+	out := make([]byte, headSize, size)
+	d.head.put(out)
+	out[offAncestors] = byte(count)
+	if d.prev != nil {
+		out = binary.LittleEndian.AppendUint64(out, d.prev.commit)
+		out = append(out, ancestors...)
+	}
+	out = plan.appendTo(out)
+	for _, s := range d.sections {
+		out = append(out, s.kind)
+		out = binary.LittleEndian.AppendUint32(out, uint32(len(s.body)))
+		out = append(out, s.body...)
+	}
+	return binary.LittleEndian.AppendUint32(out, key.checksum(out)), nil
+}
+
+func (h *head) put(out []byte) {
+	copy(out, envelopeMagic)
+	out[offVersion], out[offLeast] = envelopeVersion, envelopeVersion
+	out[offCodec], out[offFlags] = h.codec, h.flags
+	binary.LittleEndian.PutUint64(out[offBirth:], h.birth)
+	binary.LittleEndian.PutUint64(out[offRevision:], h.revision)
+	binary.LittleEndian.PutUint64(out[offCommit:], h.commit)
+	binary.LittleEndian.PutUint64(out[offCreated:], uint64(h.created))
+	binary.LittleEndian.PutUint64(out[offAccess:], uint64(h.access))
+	binary.LittleEndian.PutUint64(out[offTimeout:], uint64(h.timeout))
+	binary.LittleEndian.PutUint64(out[offEnd:], uint64(h.end))
+}
+
+// touched returns m's bytes with another access time, for the same key.
+func (m *image) touched(key storageKey, access int64) []byte {
+	out := append([]byte(nil), m.raw...)
+	binary.LittleEndian.PutUint64(out[offAccess:], uint64(access))
+	body := out[:len(out)-checksumSize]
+	binary.LittleEndian.PutUint32(out[len(body):], key.checksum(body))
+	return out
+}
+
+// storageKey is the key under which a store holds a session, with its part of
+// the checksum, which is needed at each read and write.
+type storageKey struct {
+	name string
+	sum  uint32
+}
+
+func newStorageKey(name string) storageKey {
+	return storageKey{name: name, sum: crc32.Update(0, castagnoli, []byte(name))}
+}
+
+func (k storageKey) checksum(body []byte) uint32 { return crc32.Update(k.sum, castagnoli, body) }
