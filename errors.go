@@ -116,3 +116,22 @@ func (k PkgKey) less(o PkgKey) bool {
 	}
 	return k.Key < o.Key
 }
+
+// joined adds a later error to the first; either may be nil.
+func joined(first, later error) error {
+	switch {
+	case first == nil:
+		return later
+	case later == nil:
+		return first
+	}
+	return errors.Join(first, later)
+}
+
+// unknown makes err match ErrOutcomeUnknown.
+func unknown(err error) error {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+}

@@ -1,0 +1,123 @@
+package sessiondata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Retry says how often, and with which pauses, a transaction is run again on
+// ErrConflict. The zero value has the defaults.
+type Retry struct {
+	Attempts  int           // default 10
+	Base, Max time.Duration // pauses; defaults 1 ms and 250 ms, each with full jitter
+}
+
+const (
+	defaultAttempts = 10
+	defaultBase     = time.Millisecond
+	defaultMax      = 250 * time.Millisecond
+)
+
+// Run runs fn in a transaction and commits it, with Retry's defaults.
+func Run(ctx context.Context, fn func(*Txn) error) error { return Retry{}.Run(ctx, fn) }
+
+// Run runs fn in a transaction and commits it. On ErrConflict, from fn or from
+// the commit, it does so again in a new transaction, until Attempts or ctx end
+// it: so fn must be safe to run several times. Any other error, a panic and
+// runtime.Goexit of fn roll back. fn must not end the transaction: Commit and
+// Rollback in it are ErrInvalid.
+func (r Retry) Run(ctx context.Context, fn func(*Txn) error) error {
+	return r.run(ctx, false, fn)
+}
+
+func (r Retry) run(ctx context.Context, readOnly bool, fn func(*Txn) error) error {
+	if r.Attempts < 0 || r.Base < 0 || r.Max < 0 {
+		return fmt.Errorf("%w: a negative Retry", ErrInvalid)
+	}
+	if r.Attempts == 0 {
+		r.Attempts = defaultAttempts
+	}
+	if r.Base == 0 {
+		r.Base = defaultBase
+	}
+	if r.Max == 0 {
+		r.Max = defaultMax
+	}
+	for try := 1; ; try++ {
+		if err := ended(ctx); err != nil {
+			return err
+		}
+		err := once(ctx, readOnly, fn)
+		if !errors.Is(err, ErrConflict) || errors.Is(err, ErrOutcomeUnknown) {
+			return err
+		}
+		if try >= r.Attempts {
+			return withAttempts(err, try)
+		}
+		if perr := pause(ctx, r.Base, r.Max, try-1); perr != nil {
+			return joined(withAttempts(err, try), perr)
+		}
+	}
+}
+
+func once(ctx context.Context, readOnly bool, fn func(*Txn) error) error {
+	tx := &Txn{guarded: true, readOnly: readOnly}
+	returned := false
+	defer func() {
+		if !returned {
+			_ = tx.rollback(fmt.Errorf("%w: the function did not return", ErrTxnDone))
+		}
+	}()
+	err := fn(tx)
+	returned = true
+	if err != nil {
+		return joined(err, tx.rollback(err))
+	}
+	return tx.commit(ctx)
+}
+
+// withAttempts notes in a ConflictError how many tries were made.
+func withAttempts(err error, n int) error {
+	var conflict *ConflictError
+	if !errors.As(err, &conflict) {
+		return fmt.Errorf("%w (after %d tries)", err, n)
+	}
+	noted := *conflict
+	noted.Attempts = n
+	if err == error(conflict) {
+		return &noted
+	}
+	return joined(&noted, err)
+}
+
+// pause waits a random time of at most base doubled n times and of most, or
+// until ctx ends, which is its error.
+func pause(ctx context.Context, base, most time.Duration, n int) error {
+	top := most
+	if n < 40 && base<<n > 0 {
+		top = min(most, base<<n)
+	}
+	t := time.NewTimer(rand.N(top + 1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+}
+
+// ended returns the error of a ctx that has ended, else nil.
+func ended(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	err := ctx.Err()
+	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+		return fmt.Errorf("sessiondata: %w: %w", err, cause)
+	}
+	return fmt.Errorf("sessiondata: %w", err)
+}

@@ -1,0 +1,242 @@
+package sessiondata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// The phases of a commit: hooks, prepare, decide, commit. A failure before the
+// decision rolls back every participant once; after it the others go on, and
+// what failed makes the outcome unknown.
+
+func (tx *Txn) commit(ctx context.Context) (err error) {
+	tx.mu.Lock()
+	if tx.phase != open {
+		tx.mu.Unlock()
+		return ErrTxnDone
+	}
+	tx.phase = hooks
+	tx.mu.Unlock()
+
+	// Whatever stops this function, a panic or runtime.Goexit in a participant
+	// included, rolls back, or where the decision may have fallen says Unknown.
+	outcome, decided, undoing, finished := RolledBack, false, false, false
+	defer func() {
+		if finished {
+			return
+		}
+		if !undoing {
+			outcome, err = tx.undo(ctx, outcome, decided, errNoReturn)
+		}
+		tx.end(outcome, err)
+	}()
+	err = tx.runBefore(ctx)
+	if err == nil {
+		err = tx.prepare(ctx)
+	}
+	if err == nil {
+		outcome = Unknown // until the deciding write has answered
+		decided, err = tx.decide(ctx)
+		if !decided && !errors.Is(err, ErrOutcomeUnknown) {
+			outcome = RolledBack
+		}
+	}
+	if decided {
+		if err = joined(err, tx.commitParts(ctx)); err == nil {
+			outcome = Committed
+		}
+	} else {
+		undoing = true
+		outcome, err = tx.undo(ctx, outcome, false, err)
+	}
+	finished = true
+	tx.end(outcome, err)
+	return err
+}
+
+var errNoReturn = fmt.Errorf("%w: a participant or hook did not return", ErrTxnDone)
+
+// undo rolls back what can be, once the commit has failed with err. After the
+// decision nothing is rolled back; where it is unknown the decider's part is
+// left to be settled.
+func (tx *Txn) undo(ctx context.Context, outcome State, decided bool, err error) (State, error) {
+	switch {
+	case decided:
+		return Unknown, unknown(err)
+	case outcome == Unknown:
+		return Unknown, joined(unknown(err), tx.rollbackParts(ctx, tx.decider))
+	}
+	return RolledBack, joined(err, tx.rollbackParts(ctx, nil))
+}
+
+// runBefore runs the hooks, which may add hooks and participants, and closes
+// the transaction for work.
+func (tx *Txn) runBefore(ctx context.Context) error {
+	for i := 0; ; i++ {
+		tx.mu.Lock()
+		if i == len(tx.before) {
+			tx.phase = closed
+			doomed := tx.state == Doomed
+			tx.mu.Unlock()
+			if doomed {
+				return ErrDoomed
+			}
+			return nil
+		}
+		hook := tx.before[i]
+		tx.mu.Unlock()
+		if err := hook(ctx); err != nil {
+			tx.mu.Lock()
+			tx.phase = closed
+			tx.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// prepare prepares the decider, then the others in join order, the last one
+// last. From here on nothing changes parts, decider and last.
+func (tx *Txn) prepare(ctx context.Context) error {
+	if tx.decider != nil {
+		tx.decider.company(len(tx.parts) > 1, tx.last != nil)
+		if err := tx.decider.Prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range tx.parts {
+		if p != tx.decider {
+			if err := p.Prepare(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if tx.last != nil {
+		return tx.last.Prepare(ctx)
+	}
+	return nil
+}
+
+// decide lets the outcome fall, and reports whether it is to commit. An error
+// that comes with true is of the work that follows the decision.
+func (tx *Txn) decide(ctx context.Context) (decided bool, err error) {
+	if tx.last == nil {
+		if tx.decider == nil {
+			return true, nil
+		}
+		err = tx.decider.decide(ctx)
+		return err == nil, err
+	}
+	if tx.decider != nil {
+		if err := tx.decider.yield(ctx); err != nil {
+			if errors.Is(err, ErrOutcomeUnknown) {
+				// Nothing has decided yet: certainly undone.
+				err = fmt.Errorf("%w: before the decision: %v", ErrUnavailable, err)
+			}
+			return false, err
+		}
+	}
+	if err := tx.last.Commit(ctx); err != nil {
+		return false, err
+	}
+	if tx.decider != nil {
+		if err := tx.decider.decide(ctx); err != nil {
+			return true, unknown(err)
+		}
+	}
+	return true, nil
+}
+
+// commitParts makes the decided outcome final everywhere. The last participant
+// has committed already.
+func (tx *Txn) commitParts(ctx context.Context) error {
+	var failed error
+	for _, p := range tx.parts {
+		if err := p.Commit(ctx); err != nil {
+			failed = joined(failed, unknown(err))
+		}
+	}
+	return failed
+}
+
+// rollbackParts rolls every participant back once, latest first, but for spare.
+func (tx *Txn) rollbackParts(ctx context.Context, spare decider) error {
+	all := tx.parts
+	if tx.last != nil {
+		all = append(slices.Clip(all), tx.last)
+	}
+	return rollbackAll(context.WithoutCancel(ctx), all, spare)
+}
+
+// rollbackAll goes on behind a participant that panics.
+func rollbackAll(ctx context.Context, all []Participant, spare decider) (failed error) {
+	for len(all) > 0 {
+		p := all[len(all)-1]
+		all = all[:len(all)-1]
+		if spare != nil && p == Participant(spare) {
+			continue
+		}
+		func() {
+			returned := false
+			defer func() {
+				if !returned {
+					_ = rollbackAll(ctx, all, spare)
+				}
+			}()
+			failed = joined(failed, p.Rollback(ctx))
+			returned = true
+		}()
+	}
+	return failed
+}
+
+// rollback ends the transaction undone; cause is what the hooks are told.
+func (tx *Txn) rollback(cause error) error {
+	tx.mu.Lock()
+	if tx.phase != open {
+		tx.mu.Unlock()
+		return ErrTxnDone
+	}
+	tx.phase = closed
+	tx.mu.Unlock()
+	finished := false
+	defer func() {
+		if !finished {
+			tx.end(RolledBack, cause)
+		}
+	}()
+	err := tx.rollbackParts(context.Background(), nil)
+	finished = true
+	tx.end(RolledBack, cause)
+	return err
+}
+
+// end sets the final state and runs the hooks after the end, outside the lock.
+func (tx *Txn) end(state State, err error) {
+	tx.mu.Lock()
+	tx.state = state
+	after := tx.after
+	tx.after, tx.before, tx.saves = nil, nil, nil
+	tx.mu.Unlock()
+	after.run(err)
+}
+
+// endHooks are the functions to be told of the end.
+type endHooks []func(error)
+
+// run runs all hooks, also those behind one that panics.
+func (h endHooks) run(err error) {
+	for i, hook := range h {
+		func() {
+			returned := false
+			defer func() {
+				if !returned {
+					h[i+1:].run(err)
+				}
+			}()
+			hook(err)
+			returned = true
+		}()
+	}
+}
