@@ -1,0 +1,326 @@
+package sessiondata
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how a container keeps its sessions. The zero value of each field
+// is its default. Containers that share a Name on one store share their
+// sessions (several app servers), and should be configured alike.
+type Config struct {
+	Name       string         // part of every storage key; default "session"; letters, digits, '.', '_', '-'; at most 64 bytes
+	Timeout    time.Duration  // idle timeout; default 1 h; NoTimeout: never
+	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
+	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
+	Codec      Codec          // of values; default MessagePack
+	Conflict   ConflictPolicy // default Merge
+	Resolve    Resolver       // asked for each value that two commits changed differently; nil: ErrConflict
+	Attempts   int            // tries that Update makes on ErrConflict; default 10
+	// CommitTimeout is the budget, in real time, of one Commit: its tries,
+	// pauses, and questions after a lost reply. A commit over several sessions
+	// that is not decided by then is undone by whoever meets it. Default 5 s.
+	CommitTimeout time.Duration
+	MaxSize       int              // largest encoded session in bytes; default 1 MiB less 2 KiB, which fits memcached's default item size
+	Now           func() time.Time // default time.Now
+}
+
+// ConflictPolicy says what a commit does when another commit changed the same
+// session since it was loaded.
+type ConflictPolicy int
+
+const (
+	// Merge keeps both where they changed different keys. The same key changed
+	// differently, or changed to the same after it was read: Resolve, or
+	// ErrConflict.
+	Merge ConflictPolicy = iota
+	// Serializable is Merge, and ErrConflict where a key, or a set of keys,
+	// that this transaction read was changed.
+	Serializable
+	// Overwrite lets the last commit win, key by key; never ErrConflict.
+	Overwrite
+)
+
+const (
+	// MaxID is the longest session id, in bytes.
+	MaxID = 1024
+	// MaxName is the longest name of a package or key, in bytes.
+	MaxName = 1024
+
+	defaultName          = "session"
+	defaultTimeout       = time.Hour
+	defaultResolution    = 5 * time.Minute // under NoTimeout
+	defaultCommitTimeout = 5 * time.Second
+	defaultMaxSize       = 1<<20 - 2<<10
+	maxNameOfContainer   = 64
+)
+
+// Container is a session data container: it hands out the sessions of one kind.
+// It is safe for concurrent use and holds no session between transactions.
+type Container struct {
+	store  Store
+	cfg    Config
+	closed atomic.Bool
+}
+
+// NewContainer checks cfg and returns every fault in it as one error that
+// matches ErrInvalid. It does not contact the store: see Ping.
+func NewContainer(store Store, cfg Config) (*Container, error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if store == nil {
+		fault("no store")
+	} else if !reflect.TypeOf(store).Comparable() {
+		fault("a store of type %T cannot be compared; use a pointer", store)
+	}
+	if len(cfg.Name) > maxNameOfContainer || strings.ContainsFunc(cfg.Name, notInName) {
+		fault("Name must be at most %d letters, digits, '.', '_' or '-'", maxNameOfContainer)
+	}
+	if cfg.Timeout < 0 && cfg.Timeout != NoTimeout {
+		fault("Timeout is negative")
+	}
+	if cfg.Resolution < 0 {
+		fault("Resolution is negative")
+	}
+	if cfg.Lifetime < 0 {
+		fault("Lifetime is negative")
+	}
+	if cfg.Codec != nil && !usableCodec(cfg.Codec) {
+		fault("Codec has the id %d, which is reserved", cfg.Codec.ID())
+	}
+	if cfg.Conflict < Merge || cfg.Conflict > Overwrite {
+		fault("Conflict is not a policy")
+	}
+	if cfg.Attempts < 0 {
+		fault("Attempts is negative")
+	}
+	if cfg.CommitTimeout < 0 {
+		fault("CommitTimeout is negative")
+	}
+	if cfg.MaxSize < 0 || cfg.MaxSize > math.MaxInt32 {
+		fault("MaxSize is not between 0 and %d", math.MaxInt32)
+	}
+	setDefaults(&cfg)
+	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
+		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
+	}
+	return &Container{store: store, cfg: cfg}, nil
+}
+
+func setDefaults(cfg *Config) {
+	if cfg.Name == "" {
+		cfg.Name = defaultName
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if cfg.Resolution == 0 {
+		cfg.Resolution = defaultResolution
+		if cfg.Timeout > 0 {
+			cfg.Resolution = cfg.Timeout / 12
+		}
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = MessagePack()
+	}
+	if cfg.Attempts == 0 {
+		cfg.Attempts = defaultAttempts
+	}
+	if cfg.CommitTimeout == 0 {
+		cfg.CommitTimeout = defaultCommitTimeout
+	}
+	if cfg.MaxSize == 0 {
+		cfg.MaxSize = defaultMaxSize
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+}
+
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+}
+
+// usableCodec reports whether a codec bears an id of its own: the ids of the
+// codecs of this package are for them alone.
+func usableCodec(c Codec) bool {
+	switch c.(type) {
+	case msgpackCodec, jsonCodec:
+		return true
+	}
+	return c.ID() >= codecFirstUser
+}
+
+// Session returns the session of that id within tx, loading it at the first
+// call, in one round trip; later calls return the same handle. An id that is
+// not stored, or has expired, gives an empty session (IsNew), which is stored
+// only if it is changed.
+//
+// Errors: ErrInvalidID, ErrTxnDone, ErrClosed; ErrUnavailable, never an empty
+// session, where the store does not answer; ErrCorrupt and ErrUnsupportedVersion
+// where what is stored cannot be read; ErrInvalid where tx holds the same stored
+// session by another container.
+func (c *Container) Session(ctx context.Context, tx *Txn, id string) (*Session, error) {
+	return c.open(ctx, tx, id)
+}
+
+// Existing is Session, but ErrNotFound where nothing is stored under that id.
+func (c *Container) Existing(ctx context.Context, tx *Txn, id string) (*Session, error) {
+	s, err := c.open(ctx, tx, id)
+	if err == nil && s.base == nil {
+		return nil, ErrNotFound
+	}
+	return s, err
+}
+
+// New returns an empty session under a fresh random id of 256 bits, in no round
+// trip. OWASP asks for at least 64 bits of entropy in a session id.
+func (c *Container) New(_ context.Context, tx *Txn) (*Session, error) {
+	if tx == nil {
+		return nil, fmt.Errorf("%w: a nil transaction", ErrInvalid)
+	}
+	if c.closed.Load() {
+		return nil, ErrClosed
+	}
+	u, err := unitOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(c, u, newID())
+	s.fresh = true
+	s.begin(nil, Version{}, nanos(c.cfg.Now()))
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.err(); err != nil {
+		return nil, err
+	}
+	u.sessions = append(u.sessions, s)
+	return s, nil
+}
+
+func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, error) {
+	if tx == nil {
+		return nil, fmt.Errorf("%w: a nil transaction", ErrInvalid)
+	}
+	if len(id) == 0 || len(id) > MaxID {
+		return nil, ErrInvalidID
+	}
+	if c.closed.Load() {
+		return nil, ErrClosed
+	}
+	u, err := unitOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		s, wait, err := u.place(c, id)
+		if err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			return s, nil
+		}
+		if s != nil {
+			return s, u.load(ctx, s)
+		}
+		select {
+		case <-wait: // another goroutine has loaded it, or failed to
+		case <-ctx.Done():
+			return nil, ended(ctx)
+		}
+	}
+}
+
+// Update runs fn in a transaction of its own on the session of that id and
+// commits it, as Retry does with Config.Attempts; on ErrConflict it runs fn
+// again on fresh data, with growing random pauses, until Attempts or ctx end
+// it. An error or a panic of fn rolls back. fn must not end the transaction:
+// Commit and Rollback in it are ErrInvalid.
+//
+// It takes one round trip to load and one to commit, if anything was changed or
+// the access is due, and two more for each other commit that came between.
+func (c *Container) Update(ctx context.Context, id string, fn func(*Session) error) error {
+	return Retry{Attempts: c.cfg.Attempts}.run(ctx, false, c.with(ctx, id, fn))
+}
+
+// View runs fn on a read-only session: changing it is ErrReadOnly. It counts as
+// an access; that the access could not be recorded is no error.
+func (c *Container) View(ctx context.Context, id string, fn func(*Session) error) error {
+	return Retry{Attempts: c.cfg.Attempts}.run(ctx, true, c.with(ctx, id, fn))
+}
+
+func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
+	return func(tx *Txn) error {
+		s, err := c.Session(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return fn(s)
+	}
+}
+
+// Ping reports whether every server of the store answers.
+func (c *Container) Ping(ctx context.Context) error {
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	return c.store.Ping(ctx)
+}
+
+// Close ends the container: opening sessions is ErrClosed from now on, while
+// transactions under way may still commit. The store stays open: it belongs to
+// whoever made it, and other containers may use it.
+func (c *Container) Close() error {
+	c.closed.Store(true)
+	return nil
+}
+
+// newID draws a session id: 256 random bits in URL-safe base64, 43 characters.
+func newID() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails, since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// storageKey is where the session of that id is stored: the container's name
+// and a hash. Nothing of an id reaches a store, so no id can be a command, be
+// too long, look like another's key, or be read in a dump.
+func (c *Container) storageKey(id string) storageKey {
+	name := c.cfg.Name
+	in := make([]byte, 0, 128)
+	in = append(append(append(in, name...), 0), id...)
+	hash := sha256.Sum256(in)
+	out := make([]byte, 0, maxNameOfContainer+64)
+	out = append(append(out, name...), ':')
+	return newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+}
+
+// storeError makes an error of reading match an error of this package.
+func storeError(err error) error {
+	if certain(err) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrOutcomeUnknown) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// certain reports whether err says that a write was certainly not applied.
+// Anything that a store should not have answered counts as lost.
+func certain(err error) bool {
+	return slices.ContainsFunc([]error{
+		ErrExists, ErrConflict, ErrNotFound, ErrTooLarge, ErrUnavailable, ErrNotSupported, ErrInvalid, ErrClosed, ErrCorrupt,
+	}, func(known error) bool { return errors.Is(err, known) }) && !errors.Is(err, ErrOutcomeUnknown)
+}

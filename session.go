@@ -1,0 +1,341 @@
+package sessiondata
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Session is one session within one transaction. It is safe for concurrent use
+// by the goroutines of that transaction. After the transaction's end every
+// method that returns an error answers ErrTxnDone and the others zero values,
+// but for ID, Txn and Pkg.
+type Session struct {
+	c       *Container
+	u       *unit
+	loading chan struct{} // closed when loading has ended; nil: never was loading
+	loaded  bool
+
+	// Fixed once loaded.
+	id      string
+	key     storageKey
+	fresh   bool // the id was drawn by New: somebody else's session there is an accident
+	codec   Codec
+	base    *image  // nil: new
+	version Version // of base, or of the expired item that a new session replaces
+	created int64
+	at      int64 // when it was loaded
+	due     bool
+
+	// Changes; guarded by Txn.mu.
+	pkgs        []*PkgData // handles, by name
+	destroyed   bool
+	newID       string // after Renew
+	timeout     int64  // as in head: 0 the container's
+	timeoutRead bool
+	listed      bool // the set of packages was read
+}
+
+// Status says what a commit will do with a session.
+type Status int
+
+// What a commit will do.
+const (
+	Unmodified Status = iota // nothing, or record the access
+	Modified                 // store it
+	Destroyed                // remove it
+)
+
+// String returns the name of the status.
+func (s Status) String() string {
+	switch s {
+	case Unmodified:
+		return "unmodified"
+	case Modified:
+		return "modified"
+	case Destroyed:
+		return "destroyed"
+	}
+	return fmt.Sprintf("Status(%d)", int(s))
+}
+
+func newSession(c *Container, u *unit, id string) *Session {
+	return &Session{c: c, u: u, id: id, key: c.storageKey(id)}
+}
+
+// begin sets what is known from loading at now: m, or a new session where m is
+// nil or has expired.
+func (s *Session) begin(m *image, v Version, now int64) {
+	s.version, s.at, s.loaded = v, now, true
+	s.codec, s.created = s.c.cfg.Codec, now
+	if m == nil || s.c.lease(m).expired(now) {
+		return
+	}
+	s.base, s.created, s.timeout = m, m.created, m.timeout
+	s.due = s.c.lease(m).due(now)
+}
+
+// lease returns what decides when a stored session ends.
+func (c *Container) lease(m *image) lease { return c.leaseOf(&m.head) }
+
+func (c *Container) leaseOf(h *head) lease {
+	return lease{access: h.access, timeout: c.timeoutInForce(h.timeout), resolution: c.cfg.Resolution, end: h.end}
+}
+
+func (c *Container) timeoutInForce(own int64) time.Duration {
+	if own != 0 {
+		return time.Duration(own)
+	}
+	return c.cfg.Timeout
+}
+
+// ID returns the id, after Renew the new one. After a rollback, also of the
+// whole transaction, it is the old one again.
+func (s *Session) ID() string {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.newID != "" && s.u.tx.state != RolledBack {
+		return s.newID
+	}
+	return s.id
+}
+
+// Txn returns the transaction of this session.
+func (s *Session) Txn() *Txn { return s.u.tx }
+
+// Pkg returns the map of a package, the same handle at every call, never nil.
+// Asking for an absent one stores nothing.
+func (s *Session) Pkg(name string) *PkgData {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	return s.pkg(name)
+}
+
+func (s *Session) pkg(name string) *PkgData {
+	i, found := s.findPkg(name)
+	if !found {
+		s.pkgs = slices.Insert(s.pkgs, i, &PkgData{s: s, name: name})
+	}
+	return s.pkgs[i]
+}
+
+func (s *Session) findPkg(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.pkgs, name, func(p *PkgData, name string) int { return strings.Compare(p.name, name) })
+}
+
+// Packages returns the names of the packages that hold values, sorted.
+func (s *Session) Packages() []string {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil || s.destroyed {
+		return nil
+	}
+	s.listed = true
+	var names []string
+	if s.base != nil {
+		names = make([]string, 0, s.base.pkgs.n+len(s.pkgs))
+		for i := range s.base.pkgs.n {
+			name := string(s.base.pkgs.name(i))
+			if _, touched := s.findPkg(name); !touched {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, p := range s.pkgs {
+		if p.usable() == nil && p.count() > 0 {
+			names = append(names, p.name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// DeletePkg deletes every value of a package. A value that another transaction
+// adds to it meanwhile stays.
+func (s *Session) DeletePkg(name string) error { return s.Pkg(name).Clear() }
+
+// IsNew reports whether nothing was stored under the id when it was loaded, or
+// only what has expired.
+func (s *Session) IsNew() bool {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	return s.u.tx.err() == nil && s.base == nil
+}
+
+// Status says what the commit will do with this session as it is now.
+func (s *Session) Status() Status {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil {
+		return Unmodified
+	}
+	return s.status()
+}
+
+func (s *Session) status() Status {
+	switch {
+	case s.destroyed:
+		return Destroyed
+	case s.base != nil && s.newID != "", s.timeout != s.storedTimeout():
+		return Modified
+	}
+	for _, p := range s.pkgs {
+		if p.dirty > 0 {
+			return Modified
+		}
+	}
+	return Unmodified
+}
+
+func (s *Session) storedTimeout() int64 {
+	if s.base == nil {
+		return 0
+	}
+	return s.base.timeout
+}
+
+// Created returns when the session was created: for a new one, when it was
+// asked for.
+func (s *Session) Created() time.Time {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, s.created)
+}
+
+// LastAccess returns the last access as stored before this transaction, exact
+// to Config.Resolution; zero when new.
+func (s *Session) LastAccess() time.Time {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil || s.base == nil {
+		return time.Time{}
+	}
+	return time.Unix(0, s.base.access)
+}
+
+// AccessDue reports whether this transaction records an access even if nothing
+// is changed: never for a new session, nor under NoTimeout.
+func (s *Session) AccessDue() bool {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	return s.u.tx.err() == nil && s.due
+}
+
+// Deadline returns the moment until which the session lives if it is not used
+// after this transaction commits now: the access that it will have recorded,
+// and timeout and resolution, or the end of its lifetime. Zero: never, or the
+// session is destroyed. It counts as reading the timeout.
+func (s *Session) Deadline() time.Time {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil || s.destroyed {
+		return time.Time{}
+	}
+	s.readTimeout()
+	l := lease{access: s.at, timeout: s.c.timeoutInForce(s.timeout), resolution: s.c.cfg.Resolution}
+	if s.base == nil {
+		l.end = absoluteEnd(s.created, s.c.cfg.Lifetime)
+	} else {
+		l.end = s.base.end
+		l.access = s.base.access
+	}
+	if s.due || s.status() == Modified {
+		l.access = max(l.access, nanos(s.c.cfg.Now()))
+	}
+	d, ok := l.deadline()
+	if !ok {
+		return time.Time{}
+	}
+	return time.Unix(0, d)
+}
+
+// Timeout returns the idle timeout in force: the session's own, or the
+// container's; NoTimeout: it does not end by idleness.
+func (s *Session) Timeout() time.Duration {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.u.tx.err() != nil {
+		return 0
+	}
+	s.readTimeout()
+	return s.c.timeoutInForce(s.timeout)
+}
+
+// readTimeout notes that the stored timeout was read, unless it has been set by
+// this transaction.
+func (s *Session) readTimeout() {
+	if s.timeout == s.storedTimeout() {
+		s.timeoutRead = true
+	}
+}
+
+// SetTimeout gives this session an idle timeout of its own, kept with it; 0: the
+// container's again; NoTimeout: never. Another negative one is ErrInvalid. It
+// is merged as any value is.
+func (s *Session) SetTimeout(d time.Duration) error {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if err := s.changeable(); err != nil {
+		return err
+	}
+	if d < NoTimeout {
+		return fmt.Errorf("%w: a negative timeout", ErrInvalid)
+	}
+	before := s.timeout
+	if before != int64(d) {
+		s.u.log.note(func() { s.timeout = before })
+		s.timeout = int64(d)
+	}
+	return nil
+}
+
+// changeable tells why the session cannot be changed; tx.mu is held.
+func (s *Session) changeable() error {
+	switch {
+	case s.u.tx.err() != nil:
+		return ErrTxnDone
+	case s.u.tx.readOnly:
+		return ErrReadOnly
+	case s.destroyed:
+		return fmt.Errorf("%w: destroyed in this transaction", ErrGone)
+	}
+	return nil
+}
+
+// Destroy ends the session at commit; from now on it reads as empty, and a
+// change to it is ErrGone. It wins over writers that are in flight: they get
+// ErrGone.
+func (s *Session) Destroy() error {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if s.destroyed && s.u.tx.err() == nil && !s.u.tx.readOnly {
+		return nil
+	}
+	if err := s.changeable(); err != nil {
+		return err
+	}
+	s.u.log.note(func() { s.destroyed = false })
+	s.destroyed = true
+	return nil
+}
+
+// Renew draws a new random id of 256 bits. At commit the data lives under it
+// alone, and the old id leads nowhere: do this at every change of privilege
+// (OWASP session management). A renewed session that was never stored is stored
+// under the new id, if it is changed.
+func (s *Session) Renew() (id string, err error) {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	if err := s.changeable(); err != nil {
+		return "", err
+	}
+	before := s.newID
+	s.u.log.note(func() { s.newID = before })
+	s.newID = newID()
+	return s.newID, nil
+}
