@@ -231,23 +231,23 @@ func TestDefaultClockIsTheProcesss(t *testing.T) {
 		for info := range s.Keys(ctx, "") {
 			require.Equal(t, time.Now().Add(time.Second).Round(0), info.Expires)
 		}
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Second - time.Nanosecond)
 		get(t, s, "k")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_, err := s.Get(ctx, "k")
 		require.ErrorIs(t, err, sd.ErrNotFound)
 	})
 }
 
 func TestStoreHasNoGoroutine(t *testing.T) {
-	// Within a bubble a goroutine that is left would be reported as a deadlock.
+	// Within a bubble a goroutine that outlives the test is a failure, too.
 	synctest.Test(t, func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		s := memstore.New(memstore.Config{MaxBytes: room(3)})
 		for _, key := range []string{"a", "b", "c", "d"} {
 			require.NoError(t, s.Add(ctx, key, []byte("v"), time.Second))
 		}
-		require.Equal(t, before, runtime.NumGoroutine())
+		require.LessOrEqual(t, runtime.NumGoroutine(), before)
 		time.Sleep(time.Hour)
 		add(t, s, "e")
 	})
