@@ -50,7 +50,7 @@ func TestBrokenLinesAreReportedByNumberSkippedAndCounted(t *testing.T) {
 			require.Equal(t, 3, log.Skipped)
 			var got []string
 			for _, r := range log.Requests {
-				got = append(got, fmt.Sprint(r.Line, r.Visitor, r.Page))
+				got = append(got, fmt.Sprintf("%d %s %s", r.Line, r.Visitor, r.Page))
 			}
 			require.Empty(t, cmp.Diff([]string{"1 a /1", "3 b /2", "6 c /3"}, got))
 		})
