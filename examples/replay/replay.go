@@ -95,7 +95,7 @@ type worker struct {
 func newWorker(store sessiondata.Store, writers int, done func()) (*worker, error) {
 	w := &worker{done: done}
 	for range writers {
-		s, err := newServer(store)
+		s, err := newServer(store, writers > 1)
 		if err != nil {
 			return nil, err
 		}

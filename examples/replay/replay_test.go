@@ -133,7 +133,7 @@ func TestVisitsAreKeptApartWhateverTheGapsAndTheWriters(t *testing.T) {
 }
 
 func TestRequestsThatFailedLeaveOnlyTheirAccounting(t *testing.T) {
-	c, err := newServer(memstore.New(memstore.Config{}))
+	c, err := newServer(memstore.New(memstore.Config{}), false)
 	require.NoError(t, err)
 	good, bad := at(0), at(1)
 	bad.Page, bad.Status = "/missing", 404
@@ -180,9 +180,9 @@ func TestConflictsAreMergedWhereCountersAddUpAndRunAgainElsewhere(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			shared := memstore.New(memstore.Config{})
 			between := &commitDuring{Store: shared}
-			mine, err := newServer(between)
+			mine, err := newServer(between, false)
 			require.NoError(t, err)
-			other, err := newServer(shared)
+			other, err := newServer(shared, false)
 			require.NoError(t, err)
 			_, err = other.handle(t.Context(), at(0))
 			require.NoError(t, err)

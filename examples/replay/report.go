@@ -99,7 +99,7 @@ func (r report) writeTable(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	row("log", "%s, %d lines, %d skipped", r.Log, r.Lines, r.Skipped)
-	row("store", "%s, %d visitors at a time, %d writers on each session", r.Store, r.Workers, r.Writers)
+	row("store", "%s, -workers %d, -writers %d", r.Store, r.Workers, r.Writers)
 	row("requests", "%d", r.Requests)
 	row("visits", "%d", r.Visits)
 	longest := time.Duration(r.Longest.Seconds * float64(time.Second))
@@ -115,13 +115,13 @@ func (r report) writeTable(w io.Writer) error {
 	row("merges", "%d commits merged with another", r.Merges)
 	row("conflicts", "%d runs beyond the first", r.Reruns)
 	row("time", "%.3f s, %.0f commits per second", r.Seconds, r.CommitsPerSecond)
-	fmt.Fprintf(t, "\n\tlog\tsessions\t\n")
+	fmt.Fprintf(t, "\n\t%12s\t%12s\n", "log", "sessions")
 	for _, c := range r.Check {
 		verdict := "ok"
 		if !c.equal() {
 			verdict = "DIFFERENT"
 		}
-		row(c.Name, "%d\t%d\t%s", c.Log, c.Sessions, verdict)
+		row(c.Name, "%12d\t%12d\t%s", c.Log, c.Sessions, verdict)
 	}
 	verdict := "check passed: nothing was lost"
 	if !r.Passed {
