@@ -279,9 +279,9 @@ func TestWrongUsageIsToldAndNothingIsRun(t *testing.T) {
 		"an argument":      {[]string{"access.log"}, `unexpected argument "access.log"`},
 		"no workers":       {[]string{"-workers", "0"}, "-workers 0 is not from 1 to 256"},
 		"too many writers": {[]string{"-writers", "257"}, "-writers 257 is not from 1 to 256"},
-		"another store":    {[]string{"-store", "disk:///tmp"}, "-store disk:///tmp: memory: is the only store so far"},
-		"a password":       {[]string{"-store", "disk://user:secret@host"}, "-store disk://user:xxxxx@host"},
-		"not a URL":        {[]string{"-store", "%zz"}, "-store (not a URL)"},
+		"another store":    {[]string{"-store", "disk:///tmp"}, `-store "disk:///tmp": only memory: is known`},
+		"a password":       {[]string{"-store", "disk://user:secret@host"}, `-store "disk://user:xxxxx@host"`},
+		"not a URL":        {[]string{"-store", "%zz"}, `-store "(not a URL)"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, stdout, stderr := program(t, nil, c.args...)

@@ -12,7 +12,7 @@ import (
 // openStore opens the store that a URL names.
 func openStore(_ context.Context, storeURL string) (sessiondata.Store, error) {
 	if storeURL != "memory:" {
-		return nil, fmt.Errorf("%w: -store %s: memory: is the only store so far", errUsage, redacted(storeURL))
+		return nil, fmt.Errorf("%w: -store %q: only memory: is known", errUsage, redacted(storeURL))
 	}
 	return memstore.New(memstore.Config{}), nil
 }
