@@ -21,7 +21,7 @@ func check(expected, found []visit) []comparison {
 		{"bytes", want.Bytes, got.Bytes},
 		{"errors", want.Errors, got.Errors},
 		{"page views", total(want.Seen), total(got.Seen)},
-		{"visits alike in all", int64(len(expected)), alike(expected, found)},
+		{"identical visits", int64(len(expected)), alike(expected, found)},
 	}
 }
 

@@ -79,7 +79,7 @@ func TestTheBuiltInLogIsReplayedAndNothingIsLost(t *testing.T) {
 				{"bytes", logBytes, logBytes},
 				{"errors", logErrors, logErrors},
 				{"page views", logRequests - logErrors, logRequests - logErrors},
-				{"visits alike in all", logVisits, logVisits},
+				{"identical visits", logVisits, logVisits},
 			}, r.Check))
 			require.EqualValues(t, logRequests, r.Commits)
 			if c.writers == 1 {
