@@ -47,14 +47,11 @@ type code struct {
 	state  string // SQLSTATE
 	number uint16 // of MySQL
 	sqlite int    // result code, extended or not
-	unsent bool   // pgx: the error came before anything was sent
 }
 
 // codeOf finds the code in err and what it wraps.
 func codeOf(err error) code {
 	var c code
-	var safe interface{ SafeToRetry() bool }
-	c.unsent = errors.As(err, &safe) && safe.SafeToRetry()
 	var stater interface{ SQLState() string }
 	var coder interface{ Code() int }
 	switch {
@@ -144,11 +141,12 @@ func (c code) transactionLost() bool {
 }
 
 // refused: as the answer to a COMMIT, it says that the database has not
-// committed. Where that is not certain it is false.
+// committed. Where that is not certain it is false. What a driver says of its
+// connection is not taken for an answer: pgx 5.12 calls an error SafeToRetry,
+// and others use driver.ErrBadConn, also where the server has done the work and
+// the connection was lost before its answer.
 func (c code) refused() bool {
 	switch {
-	case c.unsent:
-		return true
 	case c.state != "":
 		// An ERROR that answers COMMIT has aborted: past its commit record
 		// PostgreSQL knows no ERROR, only PANIC. What ends the connection may have

@@ -141,7 +141,7 @@ type (
 
 func (e mattnError) Error() string { return "database says no" }
 
-// unsentError is shaped as pgx's where nothing had been sent.
+// unsentError is shaped as that of pgx for a connection that was lost.
 type unsentError struct{ error }
 
 func (e unsentError) SafeToRetry() bool { return true }

@@ -24,7 +24,7 @@ var postgres, mariadb *server
 
 var postgresKind = serverKind{
 	name: "postgres", install: "postgresql", account: "postgres", stop: syscall.SIGINT,
-	setUp: []string{"initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--pgdata"},
+	setUp:    []string{"initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--pgdata"},
 	initArgs: func(data string) []string { return []string{data} },
 	program:  "postgres",
 	args: func(_, data string, port int) []string {
