@@ -139,13 +139,7 @@ func TestWhatTheDatabaseCannotSerializeIsAConflict(t *testing.T) {
 			s := newSource(t, c.dialect)
 			db := open(t, s)
 			if c.dialect == sqltx.SQLite {
-				var err error
-				db, err = openSQLite(s.Name, 0, c.dsn)
-				require.NoError(t, err)
-				t.Cleanup(func() {
-					require.Zero(t, db.Stats().InUse)
-					require.NoError(t, db.Close())
-				})
+				db = openAt(t, sqliteAt(s.Name, 0, c.dsn))
 			}
 			createOrders(t, db)
 			run(t, db, "INSERT INTO orders VALUES ('x', 1), ('y', 1)")
@@ -181,12 +175,10 @@ func TestWhatTheDatabaseCannotSerializeIsAConflict(t *testing.T) {
 
 func TestABeginThatFindsSQLiteBusyIsAConflict(t *testing.T) {
 	s := newSource(t, sqltx.SQLite)
-	db, err := openSQLite(s.Name, 0, "&_txlock=immediate")
-	require.NoError(t, err)
-	defer db.Close()
+	db := openAt(t, sqliteAt(s.Name, 0, "&_txlock=immediate"))
 	createOrders(t, db)
 	first := sd.Begin()
-	_, err = sqltx.Begin(t.Context(), first, db, s.options())
+	_, err := sqltx.Begin(t.Context(), first, db, s.options())
 	require.NoError(t, err)
 	second := sd.Begin()
 	_, err = sqltx.Begin(t.Context(), second, db, s.options())

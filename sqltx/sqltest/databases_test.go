@@ -3,8 +3,8 @@ package sqltest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
 
 	"github.com/seed-ad7f1900/sessiondata/sqltx"
 )
@@ -33,7 +33,7 @@ var postgresKind = serverKind{
 			"-F", "-c", "shared_buffers=16MB", "-c", "max_connections=50", "-c", "deadlock_timeout=100ms",
 		}
 	},
-	open: openPostgres, admin: "postgres",
+	connector: postgresAt, admin: "public",
 }
 
 var mariadbKind = serverKind{
@@ -48,36 +48,41 @@ var mariadbKind = serverKind{
 			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
 		}
 	},
-	open: openMariaDB, admin: "mysql",
+	connector: mariadbAt, admin: "mysql",
 }
 
-func openPostgres(port int, database string) (*sql.DB, error) {
-	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", port, database))
+func postgresAt(port int, database string) (driver.Connector, error) {
+	// A schema for each, since PostgreSQL takes its time to make a database.
+	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres search_path=%s sslmode=disable", port, database))
 	if err != nil {
 		return nil, err
 	}
-	return stdlib.OpenDB(*cfg), nil
+	return stdlib.GetConnector(*cfg), nil
 }
 
-func openMariaDB(port int, database string) (*sql.DB, error) {
-	return openMariaDBAs("root", port, database)
+func mariadbAt(port int, database string) (driver.Connector, error) {
+	return mariadbAs("root", port, database)
 }
 
-func openMariaDBAs(user string, port int, database string) (*sql.DB, error) {
+func mariadbAs(user string, port int, database string) (driver.Connector, error) {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Net, cfg.Addr, cfg.DBName = user, "tcp", "127.0.0.1:"+strconv.Itoa(port), database
 	cfg.Logger = &mysql.NopLogger{} // while the server starts
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(connector), nil
+	return mysql.NewConnector(cfg)
 }
 
-// openSQLite opens a file. What waits for a lock there waits for so many ms.
-func openSQLite(path string, wait int, more string) (*sql.DB, error) {
-	return sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)%s", path, wait, more))
+// sqliteAt is a file. What waits for a lock there waits for so many ms.
+func sqliteAt(path string, wait int, more string) driver.Connector {
+	return &sqliteConnector{dsn: fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)%s", path, wait, more)}
 }
+
+type sqliteConnector struct {
+	driver sqlite.Driver
+	dsn    string
+}
+
+func (c *sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c *sqliteConnector) Driver() driver.Driver                        { return &c.driver }
 
 // source is where to find a database, in a form that another process can be
 // told.
@@ -87,14 +92,14 @@ type source struct {
 	Name    string // of the database, or of the file
 }
 
-func (s source) open() (*sql.DB, error) {
+func (s source) connector() (driver.Connector, error) {
 	switch s.Dialect {
 	case sqltx.PostgreSQL:
-		return openPostgres(s.Port, s.Name)
+		return postgresAt(s.Port, s.Name)
 	case sqltx.MySQL:
-		return openMariaDB(s.Port, s.Name)
+		return mariadbAt(s.Port, s.Name)
 	default:
-		return openSQLite(s.Name, 2000, "&_pragma=journal_mode(wal)&_txlock=immediate")
+		return sqliteAt(s.Name, 2000, "&_pragma=journal_mode(wal)&_txlock=immediate"), nil
 	}
 }
 
@@ -117,10 +122,11 @@ func newSource(t *testing.T, d sqltx.Dialect) source {
 		s, k = mariadb, mariadbKind
 	}
 	require.NoError(t, s.err)
-	admin, err := k.open(s.port, k.admin)
+	connector, err := k.connector(s.port, k.admin)
 	require.NoError(t, err)
+	admin := sql.OpenDB(connector)
 	defer admin.Close()
-	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
+	_, err = admin.ExecContext(t.Context(), "CREATE SCHEMA "+name) // in MariaDB, a database
 	require.NoError(t, err)
 	return source{Dialect: d, Port: s.port, Name: name}
 }
@@ -128,8 +134,14 @@ func newSource(t *testing.T, d sqltx.Dialect) source {
 // open opens a database that must not have a connection in use in the end.
 func open(t *testing.T, s source) *sql.DB {
 	t.Helper()
-	db, err := s.open()
+	connector, err := s.connector()
 	require.NoError(t, err)
+	return openAt(t, connector)
+}
+
+func openAt(t *testing.T, connector driver.Connector) *sql.DB {
+	t.Helper()
+	db := sql.OpenDB(connector)
 	t.Cleanup(func() {
 		require.Zero(t, db.Stats().InUse, "connections still in use")
 		require.NoError(t, db.Close())
@@ -185,5 +197,3 @@ func orders(t *testing.T, db *sql.DB) map[string]int {
 	require.NoError(t, rows.Err())
 	return found
 }
-
-func TestMain(m *testing.M) { os.Exit(withServers(m.Run)) }

@@ -56,10 +56,7 @@ func TestACommitThatTheDatabaseRefusesIsRolledBackOnBothSides(t *testing.T) {
 				db := admin
 				switch d {
 				case sqltx.SQLite:
-					var err error
-					db, err = openSQLite(s.Name, 0, "&_pragma=foreign_keys(1)")
-					require.NoError(t, err)
-					t.Cleanup(func() { require.NoError(t, db.Close()) })
+					db = openAt(t, sqliteAt(s.Name, 0, "&_pragma=foreign_keys(1)"))
 				case sqltx.MySQL:
 					db = openAsVisitor(t, admin, s) // root may write to a read-only server
 				}
@@ -89,10 +86,9 @@ func openAsVisitor(t *testing.T, admin *sql.DB, s source) *sql.DB {
 		_, err := admin.Exec("DROP USER visitor@'127.0.0.1'")
 		require.NoError(t, err)
 	})
-	db, err := openMariaDBAs("visitor", s.Port, s.Name)
+	connector, err := mariadbAs("visitor", s.Port, s.Name)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
+	return openAt(t, connector)
 }
 
 // An error of a statement that was dropped has aborted the transaction: nothing

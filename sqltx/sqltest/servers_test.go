@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -39,8 +40,9 @@ type serverKind struct {
 	initArgs func(data string) []string
 	args     func(dir, data string, port int) []string
 	stop     syscall.Signal
-	open     func(port int, database string) (*sql.DB, error)
-	admin    string // the database that is there from the beginning
+	// connector is of a database; admin is there from the beginning.
+	connector func(port int, database string) (driver.Connector, error)
+	admin     string
 }
 
 const startTimeout = time.Minute
@@ -118,10 +120,11 @@ func (s *server) serve(program, dir, data string, k serverKind, attr *syscall.Sy
 		_ = s.cmd.Wait()
 		close(s.exited)
 	}()
-	db, err := k.open(s.port, k.admin)
+	connector, err := k.connector(s.port, k.admin)
 	if err != nil {
 		return err
 	}
+	db := sql.OpenDB(connector)
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
