@@ -28,7 +28,7 @@ import (
 // another driver wrap its errors with ErrConflict yourself, and see
 // Options.IsConflict.
 func Conflict(err error) error {
-	if err == nil || errors.Is(err, sessiondata.ErrConflict) || !codeOf(err).conflict() {
+	if err == nil || !codeOf(err).conflict() {
 		return err
 	}
 	return conflictError(err)

@@ -140,6 +140,13 @@ func TestAnSQLTransactionEndedByHandFailsTheCommit(t *testing.T) {
 	}
 }
 
+func TestARollbackAfterOneByHandIsNoError(t *testing.T) {
+	_, db := openFake(t)
+	tx, sqlTx := begun(t, newCarts(t), db, postgres)
+	require.NoError(t, sqlTx.Rollback())
+	require.NoError(t, tx.Rollback())
+}
+
 // What the last look asks, and what its answers mean.
 func TestALastLookPrecedesTheCommit(t *testing.T) {
 	for dialect, want := range map[sqltx.Dialect][]string{

@@ -197,3 +197,8 @@ func orders(t *testing.T, db *sql.DB) map[string]int {
 	require.NoError(t, rows.Err())
 	return found
 }
+
+func TestAServerThatIsNotInstalledSaysHowToInstallIt(t *testing.T) {
+	_, err := find("no-such-server", mariadbKind)
+	require.EqualError(t, err, "no-such-server is not installed: apt-get install mariadb-server")
+}
