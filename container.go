@@ -80,7 +80,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if store == nil {
 		fault("no store")
-	} else if !reflect.TypeOf(store).Comparable() {
+	} else if !reflect.ValueOf(store).Comparable() {
 		fault("a store of type %T cannot be compared; use a pointer", store)
 	}
 	if len(cfg.Name) > maxNameOfContainer || strings.ContainsFunc(cfg.Name, notInName) {
