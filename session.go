@@ -204,7 +204,7 @@ func (s *Session) Created() time.Time {
 	if s.u.tx.err() != nil {
 		return time.Time{}
 	}
-	return time.Unix(0, s.created)
+	return time.Unix(0, s.created).UTC()
 }
 
 // LastAccess returns the last access as stored before this transaction, exact
@@ -215,7 +215,7 @@ func (s *Session) LastAccess() time.Time {
 	if s.u.tx.err() != nil || s.base == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, s.base.access)
+	return time.Unix(0, s.base.access).UTC()
 }
 
 // AccessDue reports whether this transaction records an access even if nothing
@@ -251,7 +251,7 @@ func (s *Session) Deadline() time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return time.Unix(0, d)
+	return time.Unix(0, d).UTC()
 }
 
 // Timeout returns the idle timeout in force: the session's own, or the

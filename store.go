@@ -27,7 +27,9 @@ import (
 //     outlive its ttl by up to two seconds, but is never gone before it by
 //     expiry.
 //   - A ctx that has ended before anything was sent is an error that matches
-//     its cause, and nothing was written.
+//     its cause, and nothing was written; from a write it matches ErrUnavailable
+//     as well, which says so.
+//   - A key of another form is ErrInvalid, from every method.
 type Store interface {
 	// Get returns the item, or ErrNotFound. Its Value belongs to the caller.
 	Get(ctx context.Context, key string) (Item, error)
