@@ -101,17 +101,22 @@ func (sp *Savepoint) Rollback() error {
 	}
 	tx.mu.Unlock()
 
-	var failed error
+	steps := make([]func() error, 0, len(leave)+len(sp.restores))
 	for _, p := range slices.Backward(leave) {
-		failed = joined(failed, p.Rollback(context.Background()))
+		steps = append(steps, func() error { return p.Rollback(context.Background()) })
 	}
 	for _, r := range slices.Backward(sp.restores) {
-		failed = joined(failed, r.back())
+		steps = append(steps, r.back)
 	}
-	if failed != nil {
-		tx.Doom()
-	}
-	return failed
+	back := false
+	defer func() {
+		if !back {
+			tx.Doom()
+		}
+	}()
+	err := each(steps, func(step func() error) error { return step() })
+	back = err == nil
+	return err
 }
 
 // Release forgets this savepoint and the later ones and keeps the work.

@@ -25,7 +25,7 @@ type Txn struct {
 	decider  decider       // nil until a container joins
 	last     Participant   // JoinLast
 	before   []func(context.Context) error
-	after    endHooks
+	after    []func(error)
 	saves    []*Savepoint // valid ones, earliest first
 }
 
