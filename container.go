@@ -263,6 +263,9 @@ func (c *Container) View(ctx context.Context, id string, fn func(*Session) error
 }
 
 func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
+	if fn == nil {
+		return nil
+	}
 	return func(tx *Txn) error {
 		s, err := c.Session(ctx, tx, id)
 		if err != nil {

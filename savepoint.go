@@ -182,6 +182,9 @@ func (sp *Savepoint) holds(p Participant) bool {
 // takes back what fn changed, and nothing else; the error is returned. Steps
 // may stand within steps.
 func (tx *Txn) Atomic(fn func() error) error {
+	if fn == nil {
+		return fmt.Errorf("%w: a nil function", ErrInvalid)
+	}
 	sp, err := tx.Savepoint()
 	if err != nil {
 		return err
