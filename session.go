@@ -25,9 +25,12 @@ type Session struct {
 	codec   Codec
 	base    *image  // nil: new
 	version Version // of base, or of the expired item that a new session replaces
-	created int64
-	at      int64 // when it was loaded
-	due     bool
+	// comparable: version may be compared against. It was read without an intent
+	// or note of a transaction over several sessions.
+	comparable bool
+	created    int64
+	at         int64 // when it was loaded
+	due        bool
 
 	// Changes; guarded by Txn.mu.
 	pkgs        []*PkgData // handles, by name
@@ -68,7 +71,7 @@ func newSession(c *Container, u *unit, id string) *Session {
 // begin sets what is known from loading at now: m, or a new session where m is
 // nil or has expired.
 func (s *Session) begin(m *image, v Version, now int64) {
-	s.version, s.at, s.loaded = v, now, true
+	s.version, s.comparable, s.at, s.loaded = v, true, now, true
 	s.codec, s.created = s.c.cfg.Codec, now
 	if m == nil || s.c.lease(m).expired(now) {
 		return
@@ -239,10 +242,8 @@ func (s *Session) Deadline() time.Time {
 	}
 	s.readTimeout()
 	l := lease{access: s.at, timeout: s.c.timeoutInForce(s.timeout), resolution: s.c.cfg.Resolution}
-	if s.base == nil {
-		l.end = absoluteEnd(s.created, s.c.cfg.Lifetime)
-	} else {
-		l.end = s.base.end
+	l.end = s.end()
+	if s.base != nil {
 		l.access = s.base.access
 	}
 	if s.due || s.status() == Modified {
@@ -253,6 +254,14 @@ func (s *Session) Deadline() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, d).UTC()
+}
+
+// end is the absolute end, 0: none.
+func (s *Session) end() int64 {
+	if s.base != nil {
+		return s.base.end
+	}
+	return absoluteEnd(s.created, s.c.cfg.Lifetime)
 }
 
 // Timeout returns the idle timeout in force: the session's own, or the

@@ -50,6 +50,9 @@ type Store interface {
 	Close() error
 }
 
+// maxKey is the longest key of a Store, in bytes.
+const maxKey = 200
+
 // Lister is a Store that can list its keys. The listing is not a snapshot: keys
 // added or removed meanwhile may or may not be in it, every other key with the
 // prefix is there exactly once. An error ends it.
