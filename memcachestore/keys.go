@@ -143,6 +143,9 @@ func (s *server) dump(ctx context.Context, mode string, here func(key string) bo
 		if _, twice := seen[k.Key]; twice || !here(k.Key) {
 			continue
 		}
+		if !k.Expires.IsZero() && !k.Expires.After(c.boot.now()) {
+			continue // the server drops it when it next comes across it
+		}
 		seen[k.Key] = struct{}{}
 		keys = append(keys, k)
 	}

@@ -66,8 +66,8 @@ func TestAStaleCommitNeverWinsOverANewOneEvenWhenCASIdsMeet(t *testing.T) {
 	fresh := put(t, s, "k", "after it")
 	require.Equal(t, stale.ID, fresh.ID, "the trap is set")
 	require.NotEqual(t, stale, fresh)
-	require.ErrorIs(t, s.CompareAndSwap(t.Context(), "k", []byte("lost update"), time.Minute, stale), sd.ErrNotFound)
-	require.ErrorIs(t, s.CompareAndDelete(t.Context(), "k", stale), sd.ErrNotFound)
+	require.ErrorIs(t, s.CompareAndSwap(t.Context(), "k", []byte("lost update"), time.Minute, stale), sd.ErrConflict)
+	require.ErrorIs(t, s.CompareAndDelete(t.Context(), "k", stale), sd.ErrConflict)
 	get(t, s, "k", "after it")
 	require.NoError(t, s.CompareAndSwap(t.Context(), "k", []byte("next"), time.Minute, fresh))
 }
@@ -89,7 +89,7 @@ func TestAVersionIsComparedWithTheConnectionThatCarriesIt(t *testing.T) {
 	stale := put(t, reader, "k", "x")
 	srv.Restart()
 	put(t, writer, "k", "y") // the writer never knew the first boot
-	require.ErrorIs(t, writer.CompareAndSwap(t.Context(), "k", []byte("z"), 0, stale), sd.ErrNotFound)
+	require.ErrorIs(t, writer.CompareAndSwap(t.Context(), "k", []byte("z"), 0, stale), sd.ErrConflict)
 	get(t, writer, "k", "y")
 }
 

@@ -190,8 +190,8 @@ func (s *Store) Add(ctx context.Context, key string, value []byte, ttl time.Dura
 }
 
 // CompareAndSwap replaces the item only if it is still the one read as v, else
-// ErrConflict, or ErrNotFound where it is gone, as it is when its server was
-// restarted.
+// ErrConflict, or ErrNotFound where it is gone. Nothing that was read before its
+// server was restarted is still the same; that answer costs one round trip too.
 func (s *Store) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sd.Version) error {
 	return s.write(ctx, request{verb: swap, key: key, value: value, ttl: ttl, version: v})
 }

@@ -79,23 +79,14 @@ var errFull = errors.New("the server is full")
 
 // otherBoot answers a write by a version that this connection's boot did not
 // give out. CAS ids start again at 1 in every boot, so it must not be sent. One
-// look proves that this boot is the present one: a connection to an earlier one
-// does not answer.
+// look proves that this boot is the present one, as a connection to an earlier
+// one does not answer, and tells a conflict from an item that is gone: after a
+// warm restart (-e), which keeps items, it may still be there.
 func (s *server) otherBoot(ctx context.Context, c *conn, r request) (again bool, err error) {
-	warm := c.boot.warm
-	_, again, err = s.getOver(ctx, c, r.key)
-	switch {
-	case errors.Is(err, sd.ErrNotFound):
-		return false, err
-	case err != nil:
-		return again, err
-	case warm || r.version == (sd.Version{}):
-		// A warm restart (-e) keeps items and their CAS ids: this may be the
-		// very item. Whoever wants to change it reads it again.
-		return false, sd.ErrConflict
+	if _, again, err = s.getOver(ctx, c, r.key); err != nil {
+		return again, err // ErrNotFound, or why it cannot be told
 	}
-	// What was read went with the server's memory; this is another item.
-	return false, sd.ErrNotFound
+	return false, sd.ErrConflict
 }
 
 // writeOver sends r over c, and waits for its answer whatever ctx does then.
