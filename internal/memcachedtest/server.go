@@ -119,6 +119,7 @@ func (s *Server) start() error {
 	cmd := exec.Command(path, append(args, s.args...)...)
 	out := new(bytes.Buffer)
 	cmd.Stderr, cmd.Stdout = out, out
+	cmd.SysProcAttr = withParent()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
