@@ -79,16 +79,13 @@ func TestCloseWaitsForTheCallsInProgress(t *testing.T) {
 	_, p, s := proxied(t)
 	v := put(t, s, "k", "x")
 	p.Inject(mct.Fault{Verb: "cas", Do: mct.DelayReply, Delay: 200 * time.Millisecond})
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- s.CompareAndSwap(t.Context(), "k", nil, 0, v) }()
 	eventually(t, 2*time.Second, "the request is sent", func() bool { return p.Requests("cas") == 1 })
-	closed := make(chan struct{})
-	go func() {
-		s.Close()
-		close(closed)
-	}()
+	start := time.Now()
+	require.NoError(t, s.Close())
+	require.Greater(t, time.Since(start), 100*time.Millisecond)
 	require.NoError(t, <-done, "a commit is not abandoned half way")
-	<-closed
 	require.Empty(t, running())
 }
 

@@ -113,8 +113,10 @@ func TestASurplusReplyUnderTLSIsSeenToo(t *testing.T) {
 	for _, tail := range []string{"in the same record", "in a record of its own", "in a record that comes later"} {
 		t.Run(tail, func(t *testing.T) {
 			var armed atomic.Bool
+			var asked atomic.Int64
 			var latest atomic.Pointer[tls.Conn]
 			p := newPeer(func(line, _ string) string {
+				asked.Add(1)
 				_, key, _ := strings.Cut(line, " ")
 				reply := value(key, "of "+key, 1)
 				if !armed.Swap(false) {
@@ -148,7 +150,9 @@ func TestASurplusReplyUnderTLSIsSeenToo(t *testing.T) {
 			armed.Store(true)
 			require.Zero(t, readEach(t, s, 1))
 			time.Sleep(50 * time.Millisecond)
+			before := asked.Load()
 			require.Zero(t, readEach(t, s, 10))
+			require.Equal(t, before+10, asked.Load(), "found before anything was sent")
 			require.Equal(t, 1, log.count(eventDesync))
 		})
 	}

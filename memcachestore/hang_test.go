@@ -237,6 +237,23 @@ func TestACallIsAnsweredWithinItsBound(t *testing.T) {
 	})
 }
 
+func TestCallersThatWaitAreAnsweredWhenTheServerFails(t *testing.T) {
+	p := newPeer(echo)
+	bubble(t, p, func(cfg *Config) { cfg.MaxConns, cfg.Timeout, cfg.DialTimeout = 1, time.Minute, time.Second }, func(t *testing.T, s *Store) {
+		p.hung.Store(true)
+		start := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				_, err := s.Get(t.Context(), "k")
+				assert.ErrorIs(t, err, sd.ErrUnavailable)
+			})
+		}
+		all.Wait()
+		require.Equal(t, time.Second, time.Since(start))
+	})
+}
+
 func TestCallersWaitForAConnectionWithinContextAndTimeout(t *testing.T) {
 	p := newPeer(echo)
 	bubble(t, p, func(cfg *Config) { cfg.MaxConns, cfg.Timeout = 2, time.Second }, func(t *testing.T, s *Store) {

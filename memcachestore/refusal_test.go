@@ -110,17 +110,12 @@ func TestAServerThatTakesNoMoreConnectionsIsUsedOverThoseItTook(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
 
-	// Others have them all.
-	require.NoError(t, s.Close())
-	var taken []net.Conn
-	for range 40 {
-		c, err := net.Dial("tcp", srv.Addr())
-		require.NoError(t, err)
-		defer c.Close()
-		taken = append(taken, c)
-	}
-	s = open(t, []string{"one=" + srv.Addr()}, log.use, quick)
+func TestAServerWhoseConnectionsOthersHaveIsUnavailableUntilTheyLetGo(t *testing.T) {
+	srv := mct.Start(t, "-c", "30")
+	taken := exhaust(t, srv.Addr())
+	s := open(t, []string{"one=" + srv.Addr()}, quick)
 	_, err := s.Get(t.Context(), "k")
 	require.ErrorIs(t, err, sd.ErrUnavailable)
 	require.ErrorContains(t, err, "too many open connections")
@@ -134,14 +129,36 @@ func TestAServerThatTakesNoMoreConnectionsIsUsedOverThoseItTook(t *testing.T) {
 	})
 }
 
+// exhaust makes connections until the server takes no more. It counts them a
+// little late.
+func exhaust(t *testing.T, addr string) []net.Conn {
+	t.Helper()
+	var taken []net.Conn
+	t.Cleanup(func() {
+		for _, c := range taken {
+			c.Close()
+		}
+	})
+	refusals := 0
+	for range 200 {
+		c, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		taken = append(taken, c)
+		c.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if n, _ := c.Read(make([]byte, 64)); n > 0 {
+			if refusals++; refusals == 3 {
+				return taken
+			}
+		}
+	}
+	t.Fatal("the server takes all connections")
+	return nil
+}
+
 func TestAServerThatTakesNoMoreConnectionsSaysSoUnderTLS(t *testing.T) {
 	certs := mct.NewCerts(t)
 	srv := mct.Start(t, "-c", "40", "-Z", "-o", "ssl_chain_cert="+certs.Cert+",ssl_key="+certs.Key)
-	for range 50 {
-		c, err := net.Dial("tcp", srv.Addr())
-		require.NoError(t, err)
-		defer c.Close()
-	}
+	exhaust(t, srv.Addr())
 	s := open(t, []string{srv.Addr()}, trusting(certs), quick)
 	_, err := s.Get(t.Context(), "k")
 	require.ErrorIs(t, err, sd.ErrUnavailable)

@@ -211,8 +211,11 @@ func (p *peer) serve(c net.Conn) {
 		default:
 			reply = p.answer(line, data)
 		}
-		if reply == "hang up" {
+		switch reply {
+		case "hang up":
 			return
+		case "": // TLS would send a record for it
+			continue
 		}
 		if _, err := io.WriteString(c, reply); err != nil {
 			return

@@ -192,9 +192,31 @@ func (s *Server) PID() int {
 	return s.cmd.Process.Pid
 }
 
-// Pause stops the process without ending it (SIGSTOP): it accepts connections,
-// takes requests and answers none.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+// Pause stops the process without ending it (SIGSTOP): the system accepts
+// connections and takes requests for it, and it answers none.
+func (s *Server) Pause() {
+	s.signal(syscall.SIGSTOP)
+	// The threads stop one by one, some time after the signal was sent.
+	for deadline := time.Now().Add(startLimit); !s.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("memcachedtest: memcached does not stop")
+		}
+	}
+}
+
+// stopped reports whether every thread has stopped, where /proc tells.
+func (s *Server) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.PID()))
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		// pid (comm) state ...
+		_, rest, ok := strings.Cut(string(stat), ") ")
+		if err == nil && ok && rest[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused process go on.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
