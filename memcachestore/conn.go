@@ -62,7 +62,7 @@ func newConn(sock *socket, nc net.Conn) *conn {
 func (c *conn) close() {
 	if !c.closed {
 		c.closed = true
-		c.sock.Close() // without the goodbye of TLS, which would wait for a hung server
+		c.sock.Close() // without the goodbye of TLS, for which a hung server may have no room
 	}
 }
 

@@ -203,10 +203,9 @@ func TestAFailedServerIsLeftAloneAndThenTriedByOneProbe(t *testing.T) {
 
 func TestALostReplyAloneDoesNotTakeAServerOutOfUse(t *testing.T) {
 	p := newPeer(nil)
-	lost := 1
+	var lost atomic.Bool
 	p.answer = func(line, data string) string {
-		if lost > 0 {
-			lost--
+		if !lost.Swap(true) {
 			return ""
 		}
 		return echo(line, data)

@@ -123,17 +123,30 @@ func TestADelayedWriteDoesNotOverwriteWhatCameAfterIt(t *testing.T) {
 }
 
 func TestAWriteThatWasNotSentToItsEndIsCertain(t *testing.T) {
-	srv := mct.Start(t, "-I", "64m", "-m", "256")
-	s := open(t, []string{srv.Addr()}, quick)
-	big := make([]byte, 32<<20) // more than the system takes
-	put(t, s, "warm", "x")
-	srv.Pause()
-	err := s.Add(t.Context(), "k", big, time.Minute)
-	srv.Resume()
-	require.ErrorIs(t, err, sd.ErrUnavailable)
-	require.NotErrorIs(t, err, sd.ErrOutcomeUnknown)
-	sure := open(t, []string{srv.Addr()})
-	absent(t, sure, "k")
+	certs := mct.NewCerts(t)
+	for name, c := range map[string]struct {
+		args []string
+		edit func(*Config)
+	}{
+		"plain": {nil, func(*Config) {}},
+		"TLS": {[]string{"-Z", "-o", "ssl_chain_cert=" + certs.Cert + ",ssl_key=" + certs.Key}, trusting(certs)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := mct.Start(t, append(c.args, "-I", "64m", "-m", "256")...)
+			s := open(t, []string{srv.Addr()}, quick, c.edit)
+			big := make([]byte, 32<<20) // more than the system takes
+			put(t, s, "warm", "x")
+			srv.Pause()
+			start := time.Now()
+			err := s.Add(t.Context(), "k", big, time.Minute)
+			took := time.Since(start)
+			srv.Resume()
+			require.ErrorIs(t, err, sd.ErrUnavailable)
+			require.NotErrorIs(t, err, sd.ErrOutcomeUnknown)
+			require.Less(t, took, 2*time.Second)
+			absent(t, open(t, []string{srv.Addr()}, c.edit), "k")
+		})
+	}
 }
 
 func TestACommitThatWasSentIsAwaitedWhateverTheContextDoes(t *testing.T) {
