@@ -129,7 +129,7 @@ func TestAWriteThatWasNotSentToItsEndIsCertain(t *testing.T) {
 		edit func(*Config)
 	}{
 		"plain": {nil, func(*Config) {}},
-		"TLS": {[]string{"-Z", "-o", "ssl_chain_cert=" + certs.Cert + ",ssl_key=" + certs.Key}, trusting(certs)},
+		"TLS":   {[]string{"-Z", "-o", "ssl_chain_cert=" + certs.Cert + ",ssl_key=" + certs.Key}, trusting(certs)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := mct.Start(t, append(c.args, "-I", "64m", "-m", "256")...)
