@@ -75,9 +75,10 @@
 // one, before going back to one and before the commit, where a driver cannot send
 // a statement while rows are open.
 //
-// A savepoint stays in the database until the transaction ends, or until one
-// goes back to an earlier one: PostgreSQL slows down with more than some 64 of
-// them in one transaction.
+// Taking one costs a round trip, and so does going back. Releasing one costs
+// none: it stays in the database until the transaction ends or goes back to an
+// earlier one. PostgreSQL slows down with more than 64 in a transaction that
+// writes after each.
 //
 // # What the databases do
 //
