@@ -64,7 +64,8 @@ type Options struct {
 // for a connection as database/sql does: a second Begin for the same tx, over a
 // pool of one connection, waits until ctx ends.
 //
-// It costs the round trips of BEGIN; with MySQL one more.
+// It costs the round trips of BEGIN, with MySQL one more; the commit costs two,
+// of which one is the last look.
 func Begin(ctx context.Context, tx *sessiondata.Txn, db *sql.DB, opts *Options) (*sql.Tx, error) {
 	if err := check(tx, db, opts); err != nil {
 		return nil, err

@@ -173,6 +173,44 @@ func TestWhatTheDatabaseCannotSerializeIsAConflict(t *testing.T) {
 	}
 }
 
+// MariaDB rolls the whole transaction of a deadlock's victim back. Where its error
+// is dropped, what comes after commits by itself; the session transaction does
+// not claim to have committed with it.
+func TestADeadlockInMariaDBWhoseErrorIsDroppedFailsTheCommit(t *testing.T) {
+	on(t, sqltx.MySQL, func(t *testing.T, db *sql.DB, opts *sqltx.Options) {
+		run(t, db, "INSERT INTO orders VALUES ('x', 1), ('y', 1)")
+		c := newCarts(t)
+		tx := sd.Begin()
+		setCart(t, c, tx, 2)
+		sqlTx, err := sqltx.Begin(t.Context(), tx, db, opts)
+		require.NoError(t, err)
+		run(t, sqlTx, raiseX)
+		other, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		for i := range 10 { // the victim is who has changed less
+			run(t, other, fmt.Sprintf("INSERT INTO orders VALUES ('other %d', 1)", i))
+		}
+		run(t, other, raiseY)
+		theirs := make(chan error, 1)
+		go func() {
+			_, err := other.ExecContext(t.Context(), raiseX)
+			theirs <- err
+		}()
+		_, err = sqlTx.ExecContext(t.Context(), raiseY)
+		require.ErrorIs(t, sqltx.Conflict(err), sd.ErrConflict)
+		require.NoError(t, <-theirs)
+		require.NoError(t, other.Rollback())
+
+		run(t, sqlTx, insertOrder)
+		require.Equal(t, 1, orders(t, db)["a"], "for all to see")
+		err = tx.Commit(t.Context())
+		require.ErrorIs(t, err, sd.ErrInvalid)
+		require.NotErrorIs(t, err, sd.ErrOutcomeUnknown)
+		require.Equal(t, 1, cart(t, c))
+		require.Equal(t, map[string]int{"a": 1, "x": 1, "y": 1}, orders(t, db))
+	})
+}
+
 func TestABeginThatFindsSQLiteBusyIsAConflict(t *testing.T) {
 	s := newSource(t, sqltx.SQLite)
 	db := openAt(t, sqliteAt(s.Name, 0, "&_txlock=immediate"))

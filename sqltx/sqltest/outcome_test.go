@@ -237,3 +237,22 @@ func TestReadOnlyAndIsolationReachTheDatabase(t *testing.T) {
 		})
 	}
 }
+
+// Rows that the application has left open: a driver that cannot send a statement
+// meanwhile fails the last look, and both sides are rolled back.
+func TestRowsLeftOpenFailTheCommitOrDoNotMatter(t *testing.T) {
+	onEach(t, func(t *testing.T, db *sql.DB, opts *sqltx.Options) {
+		run(t, db, "INSERT INTO orders VALUES ('x', 1), ('y', 1)")
+		c := newCarts(t)
+		tx, sqlTx := begun(t, c, db, opts)
+		rows, err := sqlTx.QueryContext(t.Context(), "SELECT id FROM orders")
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		err = tx.Commit(t.Context())
+		_ = rows.Close()
+		require.NotErrorIs(t, err, sd.ErrOutcomeUnknown)
+		happened := orders(t, db)["a"] == 1
+		require.Equal(t, err == nil, happened, err)
+		require.Equal(t, happened, cart(t, c) == 2)
+	})
+}
