@@ -22,15 +22,18 @@ type event struct {
 }
 
 // history runs n transactions of each worker, which read and append at will,
-// and returns those that committed and the final lists.
-func (e *env) history(c []*sd.Container, workers, n int, lists []string, plan func(id int) (read, appendTo []string)) ([]event, map[string][]int) {
+// and returns those that committed and the final lists. In each round all
+// workers read before any of them commits.
+func (e *env) history(c []*sd.Container, workers, n int, lists []string, plan func(worker, round int) (read, appendTo []string)) ([]event, map[string][]int) {
 	var clock atomic.Int64
 	var mu sync.Mutex
 	var events []event
+	meeting := newMeetings(workers, n)
 	e.all("Update", race(workers, func(w int) error {
 		return each(n, func(i int) error {
 			ev := event{id: 1 + w*n + i, start: clock.Add(1)}
-			read, appendTo := plan(ev.id)
+			read, appendTo := plan(w, i)
+			arrive := sync.OnceFunc(func() { meeting.arrive(i) })
 			err := c[w%len(c)].Update(e.ctx, "id", func(s *sd.Session) error {
 				ev.read, ev.appended = map[string][]int{}, appendTo
 				for _, list := range read {
@@ -45,9 +48,14 @@ func (e *env) history(c []*sd.Container, workers, n int, lists []string, plan fu
 						return err
 					}
 				}
+				arrive()
 				return nil
 			})
 			ev.end = clock.Add(1)
+			if err != nil { // nobody is to wait for a worker that gives up
+				go arrive()
+				meeting.leave(i)
+			}
 			mu.Lock()
 			events = append(events, ev)
 			mu.Unlock()
@@ -65,11 +73,35 @@ func (e *env) history(c []*sd.Container, workers, n int, lists []string, plan fu
 	return events, final
 }
 
+// meetings are the rounds in which all of some workers meet once.
+type meetings []sync.WaitGroup
+
+func newMeetings(workers, rounds int) meetings {
+	m := make(meetings, rounds)
+	for i := range m {
+		m[i].Add(workers)
+	}
+	return m
+}
+
+// arrive waits until all workers have arrived in the round, or left.
+func (m meetings) arrive(round int) {
+	m[round].Done()
+	m[round].Wait()
+}
+
+// leave lets the others meet without this worker from the next round on.
+func (m meetings) leave(round int) {
+	for i := round + 1; i < len(m); i++ {
+		m[i].Done()
+	}
+}
+
 // linearizable checks one list: every append is in it once, every read is a
 // beginning of it, and what ended before something began is before it.
 func (e *env) linearizable() {
-	events, final := e.history(e.servers(2, sd.Config{Attempts: 100}), 6, 30, []string{"l"}, func(id int) (read, appendTo []string) {
-		if id%3 == 0 {
+	events, final := e.history(e.servers(2, sd.Config{Attempts: 100}), 6, 30, []string{"l"}, func(worker, round int) (read, appendTo []string) {
+		if (worker+round)%3 == 0 {
 			return []string{"l"}, nil
 		}
 		return []string{"l"}, []string{"l"}
@@ -110,9 +142,11 @@ func (e *env) linearizable() {
 // one: the graph of what came before what has no cycle.
 func (e *env) serializable() {
 	lists := []string{"a", "b", "c"}
-	events, final := e.history(e.servers(2, sd.Config{Attempts: 100, Conflict: sd.Serializable}), 4, 30, lists, func(id int) (read, appendTo []string) {
-		// Reads one list and writes another, so that only Serializable orders them.
-		return []string{lists[id%3]}, []string{lists[(id/3+id+1)%3]}
+	events, final := e.history(e.servers(2, sd.Config{Attempts: 100, Conflict: sd.Serializable}), 4, 30, lists, func(worker, round int) (read, appendTo []string) {
+		// Each appends to the list that the next one reads: a circle, which
+		// nothing but Serializable breaks.
+		k := worker + round
+		return []string{lists[k%3]}, []string{lists[(k+1)%3]}
 	})
 	before := map[int]map[int]bool{}
 	edge := func(a, b int) {
