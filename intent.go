@@ -107,10 +107,10 @@ func undecided(err error) error {
 // waits may hold no item behind the one it waits for, else two could wait for
 // each other: so those behind are withdrawn, and placed one after the other.
 func (j *joint) placeOthers(budget, ctx context.Context) error {
-	var old, renewed []*item
+	var old, unknown []*item // unknown: under an id that nobody else knows, and waits for
 	for _, it := range j.items[1:] {
-		if it.renewed {
-			renewed = append(renewed, it)
+		if it.renewed || !it.w.knownID() {
+			unknown = append(unknown, it)
 		} else {
 			old = append(old, it)
 		}
@@ -142,7 +142,7 @@ func (j *joint) placeOthers(budget, ctx context.Context) error {
 		}
 		break
 	}
-	if err := inParallel(len(renewed), func(i int) error { return j.place(budget, ctx, renewed[i], true) }); err != nil {
+	if err := inParallel(len(unknown), func(i int) error { return j.place(budget, ctx, unknown[i], true) }); err != nil {
 		return err
 	}
 	kept := j.items[:0]
