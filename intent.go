@@ -218,7 +218,7 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	w := it.w
 	limit, room := it.c.cfg.MaxSize, 0
 	if it == j.items[0] {
-		room = sectionHead + noteHead + len(j.items)*(1+maxKey) // for the note
+		room = j.noteSize()
 	}
 	now := nanos(it.c.cfg.Now())
 	in := &intent{txn: j.txn, primary: j.items[0].key.name, remove: it.remove, last: j.last, deadline: j.deadline}
@@ -230,7 +230,11 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		in.keepTTL = it.c.lease(body).ttl(now)
 	}
 	var edits []edit
-	if !it.remove {
+	if it.remove {
+		if err := checkSize(headSize+tableHead+room, nil, limit); err != nil {
+			return nil, 0, err
+		}
+	} else {
 		d, err := w.draft()
 		if err == nil {
 			err = d.fits(limit - room)
@@ -252,11 +256,32 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	return raw, it.ttl, err
 }
 
+// noteSize is what the note will add to the primary, which must have room for
+// it: once prepared, the transaction is not to fail for its size.
+func (j *joint) noteSize() int {
+	if !j.notes() {
+		return 0
+	}
+	size := sectionHead + noteHead
+	for _, it := range j.items[1:] {
+		size += 1 + len(it.key.name)
+	}
+	return size
+}
+
+// notes reports whether the decision leaves a note on the primary: somebody may
+// have to ask about another item, or the primary is swapped for nothing else.
+func (j *joint) notes() bool { return len(j.items) > 1 || j.items[0].remove }
+
 // longestTTL is the longest that any session of the transaction, as it was
 // loaded or as it will be, is to be kept for. An item with an intent must live
-// that long: it may have to be asked, or asked about, as long as any other.
+// that long: it may have to be asked, or asked about, as long as any other; and
+// until the deadline, however soon the sessions end.
 func (j *joint) longestTTL() time.Duration {
-	longest := time.Second
+	longest := j.u.commitTimeout().Truncate(time.Second) + time.Second
+	if j.last {
+		longest += 2*extendMargin + j.u.commitTimeout() // see unit.yield
+	}
 	for _, it := range j.items {
 		s := it.w.s
 		now := nanos(it.c.cfg.Now())
@@ -344,7 +369,7 @@ func (j *joint) decide(ctx context.Context, insist bool) error {
 		}
 	}
 	var noted []section
-	if len(n.keys) > 0 || it.remove {
+	if j.notes() {
 		noted = append(noted, n.section())
 	} else {
 		ttl = n.ttl
@@ -409,8 +434,8 @@ func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err 
 // finish installs the other items, all at once, and then lets the note go. What
 // fails of it is left to whoever meets the items.
 func (j *joint) finish(ctx context.Context) {
-	if len(j.items) == 0 || len(j.items) == 1 && !j.items[0].remove {
-		return // there is no note
+	if len(j.items) == 0 || !j.notes() {
+		return
 	}
 	primary := j.items[0]
 	var noted *image

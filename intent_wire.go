@@ -32,6 +32,10 @@ const (
 	intentRemoves = 1
 	intentLast    = 2
 
+	// maxItems is how many items one transaction can have: the primary and
+	// those that its note lists.
+	maxItems = 1 + math.MaxUint16
+
 	intentHead = 16 + 1 + 8 + 8 + 8 + 1
 	noteHead   = 16 + 8 + 2
 )

@@ -177,6 +177,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		}
 		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
 		u.joint = newJoint(u, changed)
+		if len(u.joint.items) > maxItems {
+			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
+		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
 			return err
 		}
@@ -230,15 +233,17 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	// What extending takes is taken off the time to commit.
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		cancel()
 		return nil, nil, err
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	return ctx, cancel, nil
 }
 
-// extendMargin covers the time between reading the clock for the deadline and
-// starting the context.
+// extendMargin is how far the deadline lies behind the end of the context: the
+// time to send the decision in.
 const extendMargin = time.Second
 
 // decide sends the one write that is the decision.
