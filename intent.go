@@ -248,7 +248,10 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		in.head, edits = d.head, d.pkgs
 		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
 	}
-	it.ttl = longer(j.ttl, in.putTTL)
+	it.ttl = j.ttl
+	if !it.remove {
+		it.ttl = longer(it.ttl, in.putTTL)
+	}
 	if body != nil {
 		it.ttl = longer(it.ttl, in.keepTTL)
 	}
