@@ -255,6 +255,10 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	if body != nil {
 		it.ttl = longer(it.ttl, in.keepTTL)
 	}
+	if it.renewed {
+		raw, err := bodiless(it.key, append(w.cur.kept(), in.section(edits)), limit)
+		return raw, it.ttl, err
+	}
 	raw, err := body.withSection(it.key, in.section(edits), limit)
 	return raw, it.ttl, err
 }
