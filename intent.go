@@ -366,6 +366,9 @@ func (j *joint) extend(ctx context.Context, by time.Duration) error {
 // decide swaps the primary for its new body and a note. insist: a JoinLast
 // participant has committed already, so there is no way back.
 func (j *joint) decide(ctx context.Context, insist bool) error {
+	if ctx.Err() != nil && !insist {
+		return fmt.Errorf("%w: preparing took all of CommitTimeout", ErrUnavailable)
+	}
 	it := j.items[0]
 	n := &note{txn: j.txn, ttl: it.placed.intent.putTTL}
 	ttl := time.Second
