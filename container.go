@@ -24,6 +24,7 @@ type Config struct {
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
 	Codec      Codec          // of values; default MessagePack
+	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
 	Resolve    Resolver       // asked for each value that two commits changed differently; nil: ErrConflict
 	Attempts   int            // tries that Update makes on ErrConflict; default 10
@@ -70,6 +71,7 @@ const (
 type Container struct {
 	store  Store
 	cfg    Config
+	ring   ring
 	closed atomic.Bool
 }
 
@@ -110,6 +112,8 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.MaxSize < 0 || cfg.MaxSize > math.MaxInt32 {
 		fault("MaxSize is not between 0 and %d", math.MaxInt32)
 	}
+	keys := newRing(cfg.Keys, fault)
+	cfg.Keys = nil // only what was made of them is kept
 	setDefaults(&cfg)
 	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
 		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
@@ -117,7 +121,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
 	}
-	return &Container{store: store, cfg: cfg}, nil
+	return &Container{store: store, cfg: cfg, ring: keys}, nil
 }
 
 func setDefaults(cfg *Config) {
@@ -305,7 +309,9 @@ func (c *Container) storageKey(id string) storageKey {
 	hash := sha256.Sum256(in)
 	out := make([]byte, 0, maxNameOfContainer+64)
 	out = append(append(out, name...), ':')
-	return newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+	key := newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+	key.seal = c.ring.sealer(name, id)
+	return key
 }
 
 // storeError makes an error of reading match an error of this package.

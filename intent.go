@@ -233,13 +233,21 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	if !it.remove {
 		d, err := w.draft()
 		if err == nil {
-			err = d.fits(limit - room)
+			err = d.fits(it.key, limit-room)
 		}
 		if err != nil {
 			return nil, 0, err
 		}
 		if it.renewed {
 			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
+		}
+		if it.key.seal != nil {
+			if it.renewed {
+				d.prev = nil
+			}
+			if in.sealed, err = d.body(it.key, nil, limit); err != nil {
+				return nil, 0, err
+			}
 		}
 		in.head, edits = d.head, d.pkgs
 		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
@@ -393,7 +401,7 @@ func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err 
 			if pause(ctx, retryBase, retryMax, try) != nil {
 				return false, fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
 			}
-		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.placed.intent.head.commit):
+		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.w.commit):
 			return true, nil
 		case m != nil && v == it.version:
 			return false, nil

@@ -12,7 +12,8 @@ import (
 //
 //	intent, kind 1: what a transaction will make of this item if it commits
 //	  16  transaction id, random
-//	   1  flags: 1 the item is to be deleted, 2 a JoinLast participant decides
+//	   1  flags: 1 the item is to be deleted, 2 a JoinLast participant decides,
+//	      4 the new body is sealed
 //	   8  deadline; only that of the primary counts
 //	   8  ttl of the item if it is rolled back, in nanoseconds
 //	   8  ttl of the item once installed
@@ -21,6 +22,8 @@ import (
 //	  65  head of the new body (its ancestors are those of the old body, and
 //	      the old body itself)
 //	   .  the changed packages: a table; an empty body drops the package
+//	      or, where it is sealed, instead of these two:
+//	   .  the whole new body as it is to be stored
 //	note, kind 2: the transaction has committed; on the primary alone
 //	  16  transaction id
 //	   8  ttl of the item once the note is gone
@@ -31,6 +34,7 @@ const (
 
 	intentRemoves = 1
 	intentLast    = 2
+	intentSealed  = 4
 
 	intentHead = 16 + 1 + 8 + 8 + 8 + 1
 	noteHead   = 16 + 8 + 2
@@ -55,6 +59,7 @@ type intent struct {
 	putTTL   time.Duration
 	head     head
 	pkgs     table
+	sealed   []byte // the new body, where it is sealed, in place of head and pkgs
 }
 
 type note struct {
@@ -68,7 +73,9 @@ type note struct {
 func (in *intent) section(pkgs []edit) section {
 	var plan tablePlan
 	size := intentHead + len(in.primary)
-	if !in.remove {
+	if in.sealed != nil {
+		size += len(in.sealed)
+	} else if !in.remove {
 		changed := make([]edit, len(pkgs))
 		for i, e := range pkgs {
 			changed[i] = edit{name: e.name, body: e.body} // dropped: an empty body
@@ -84,12 +91,17 @@ func (in *intent) section(pkgs []edit) section {
 	if in.last {
 		flags |= intentLast
 	}
+	if in.sealed != nil {
+		flags |= intentSealed
+	}
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.deadline))
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.keepTTL))
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.putTTL))
 	b = append(append(b, byte(len(in.primary))), in.primary...)
-	if !in.remove {
+	if in.sealed != nil {
+		b = append(b, in.sealed...)
+	} else if !in.remove {
 		head := b[len(b) : len(b)+headSize]
 		clear(head)
 		in.head.put(head)
@@ -100,7 +112,7 @@ func (in *intent) section(pkgs []edit) section {
 
 func parseIntent(b []byte) (*intent, error) {
 	damaged := fmt.Errorf("%w: intent", ErrCorrupt)
-	if len(b) < intentHead || b[16]&^(intentRemoves|intentLast) != 0 {
+	if len(b) < intentHead || b[16]&^(intentRemoves|intentLast|intentSealed) != 0 {
 		return nil, damaged
 	}
 	in := &intent{
@@ -109,7 +121,7 @@ func parseIntent(b []byte) (*intent, error) {
 		keepTTL:  time.Duration(binary.LittleEndian.Uint64(b[25:])),
 		putTTL:   time.Duration(binary.LittleEndian.Uint64(b[33:])),
 	}
-	n := int(b[41])
+	n, isSealed := int(b[41]), b[16]&intentSealed != 0
 	b = b[intentHead:]
 	if n > len(b) || in.keepTTL < 0 || in.putTTL < 0 {
 		return nil, damaged
@@ -120,6 +132,13 @@ func parseIntent(b []byte) (*intent, error) {
 	}
 	if in.remove {
 		if len(b) > 0 {
+			return nil, damaged
+		}
+		return in, nil
+	}
+	if isSealed {
+		in.sealed = b
+		if _, _, rest, err := (storageKey{}).unseal(b); err != nil || len(rest) > 0 || !isEnvelope(b) {
 			return nil, damaged
 		}
 		return in, nil
@@ -223,10 +242,10 @@ func (m *image) withSection(key storageKey, s section, limit int) ([]byte, error
 		(&head{flags: flagNoBody}).put(b[:])
 		body = table{}.plan(nil).appendTo(b[:headSize])
 	} else {
-		body = m.raw[:m.sectionsAt]
+		body = m.stored
 		sections = append(m.kept(), s)
 	}
-	return sealed(key, body, sections, limit)
+	return withSections(key, body, sections, limit)
 }
 
 // withoutSection returns the bytes of m's body alone; nil where it has none.
@@ -234,7 +253,7 @@ func (m *image) withoutSection(key storageKey) []byte {
 	if m.body() == nil {
 		return nil
 	}
-	raw, _ := sealed(key, m.raw[:m.sectionsAt], m.kept(), math.MaxInt)
+	raw, _ := withSections(key, m.stored, m.kept(), math.MaxInt)
 	return raw
 }
 
@@ -246,6 +265,13 @@ func (m *image) installed(key storageKey, more ...section) ([]byte, error) {
 			return nil, nil
 		}
 		return (*image)(nil).withSection(key, more[0], math.MaxInt)
+	}
+	if m.intent.sealed != nil {
+		var sections []section
+		if m.body() != nil {
+			sections = m.kept()
+		}
+		return withSections(key, m.intent.sealed, append(sections, more...), math.MaxInt)
 	}
 	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits()}
 	if d.prev != nil {

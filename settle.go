@@ -42,13 +42,22 @@ func (c *Container) stored(ctx context.Context, key storageKey) (*image, Version
 	return m, item.Version, err
 }
 
+// own is stored for a session that is to be used, so its body must be readable.
+func (c *Container) own(ctx context.Context, key storageKey) (*image, Version, error) {
+	m, v, err := c.stored(ctx, key)
+	if err == nil {
+		err = m.readable()
+	}
+	return m, v, err
+}
+
 // truth reads a session. It does not wait: while a transaction over it is
 // undecided the old body is the truth. One round trip, unless there is an
 // intent.
 func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 	installed := false
 	for {
-		m, v, err := c.stored(ctx, key)
+		m, v, err := c.own(ctx, key)
 		if err != nil || m == nil {
 			return truth{comparable: true}, err
 		}
@@ -87,7 +96,9 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 		if err != nil || raw == nil {
 			return truth{}, err
 		}
-		t.body, err = decodeImage(raw, key)
+		if t.body, err = decodeImage(raw, key); err == nil {
+			err = t.body.readable()
+		}
 		return t, err
 	}
 }
@@ -124,7 +135,7 @@ func (c *Container) fateOf(ctx context.Context, key storageKey, m *image) (txnFa
 // for as long as ctx allows, unless wait is false; then it is errWait.
 func (c *Container) clean(ctx context.Context, key storageKey, wait bool) (*image, Version, error) {
 	for try := 0; ; try++ {
-		m, v, err := c.stored(ctx, key)
+		m, v, err := c.own(ctx, key)
 		if err != nil || m == nil || m.settled() {
 			return m, v, err
 		}

@@ -328,7 +328,9 @@ func (s *Session) recordAccess(ctx context.Context) {
 	now := nanos(s.c.cfg.Now())
 	l := s.c.lease(s.base)
 	l.access = max(l.access, now)
-	_ = s.c.store.CompareAndSwap(ctx, s.key.name, s.base.touched(s.key, l.access), l.ttl(now), s.version)
+	if raw, err := s.base.touched(s.key, l.access); err == nil {
+		_ = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), s.version)
+	}
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,
