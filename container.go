@@ -23,6 +23,8 @@ type Config struct {
 	Timeout    time.Duration  // idle timeout; default 1 h; NoTimeout: never
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
+	RenewEvery time.Duration  // a session is given a new id when it is used, not by View, this long after it got the last; 0: never
+	RenewGrace time.Duration  // how long the old id leads to the new one then; default 30 s
 	Codec      Codec          // of values; default MessagePack
 	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
@@ -61,6 +63,7 @@ const (
 	defaultName          = "session"
 	defaultTimeout       = time.Hour
 	defaultResolution    = 5 * time.Minute // under NoTimeout
+	defaultRenewGrace    = 30 * time.Second
 	defaultCommitTimeout = 5 * time.Second
 	defaultMaxSize       = 1<<20 - 2<<10
 	maxNameOfContainer   = 64
@@ -96,6 +99,12 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	}
 	if cfg.Lifetime < 0 {
 		fault("Lifetime is negative")
+	}
+	if cfg.RenewEvery < 0 {
+		fault("RenewEvery is negative")
+	}
+	if cfg.RenewGrace < 0 {
+		fault("RenewGrace is negative")
 	}
 	if cfg.Codec != nil && !usableCodec(cfg.Codec) {
 		fault("Codec has the id %d, which is reserved", cfg.Codec.ID())
@@ -139,6 +148,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = MessagePack()
+	}
+	if cfg.RenewGrace == 0 {
+		cfg.RenewGrace = defaultRenewGrace
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts
@@ -238,7 +250,11 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 			return s, nil
 		}
 		if s != nil {
-			return s, u.load(ctx, s)
+			err := u.load(ctx, s)
+			if err == errLoaded {
+				continue
+			}
+			return s, err
 		}
 		select {
 		case <-wait: // another goroutine has loaded it, or failed to

@@ -93,6 +93,7 @@ type image struct {
 	sections  []section
 	intent    *intent // see intent_wire.go
 	note      *note
+	forward   *forward // see forward.go
 }
 
 type section struct {
@@ -148,7 +149,7 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 			return nil, err
 		}
 	}
-	if m.flags&flagNoBody != 0 && (m.settled() || m.pkgs.n > 0) || m.intent != nil && m.note != nil {
+	if m.flags&flagNoBody != 0 && (m.settled() && m.forward == nil || m.pkgs.n > 0) || m.flags&flagNoBody == 0 && m.forward != nil || m.intent != nil && m.note != nil {
 		return nil, fmt.Errorf("%w: sections", ErrCorrupt)
 	}
 	return m, nil
@@ -181,7 +182,9 @@ func (m *image) addSection(s section) (err error) {
 		m.intent, err = parseIntent(s.body)
 	case s.kind == sectionNote && m.note == nil:
 		m.note, err = parseNote(s.body)
-	case s.kind == sectionIntent || s.kind == sectionNote:
+	case s.kind == sectionForward && m.forward == nil:
+		m.forward, err = parseForward(s.body)
+	case s.kind == sectionIntent || s.kind == sectionNote || s.kind == sectionForward:
 		err = fmt.Errorf("%w: a section stands twice", ErrCorrupt)
 	case s.kind&ignorable == 0:
 		err = fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
