@@ -100,11 +100,13 @@ func (w *write) forwardItem() (*forward, []byte, error) {
 // is still the one read as against. If another commit changed it, it returns what
 // is there now.
 func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error) {
+	lost := false // once a reply is lost, a refusal may be the echo of that copy
+	f, raw, err := w.forwardItem() // once: each copy that is sent is to be known again
+	if err != nil {
+		return nil, Version{}, err
+	}
 	for ; ; try++ {
-		f, raw, err := w.forwardItem()
-		if err != nil {
-			return nil, Version{}, err
-		}
+		var err error
 		if f == nil {
 			err = w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
 		} else {
@@ -113,12 +115,16 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 		switch {
 		case err == nil:
 			return nil, Version{}, nil
-		case isNotFound(err):
+		case !certain(err):
+			lost = true
+		case isNotFound(err) && !lost:
 			return nil, Version{}, ErrGone
-		case certain(err) && !errors.Is(err, ErrConflict):
+		case isNotFound(err), errors.Is(err, ErrConflict):
+		case lost:
+			return nil, Version{}, unknown(err) // the first copy may still arrive
+		default:
 			return nil, Version{}, err
 		}
-		lost := !certain(err)
 		m, v, err := w.lookAtOld(ctx, try, lost, f)
 		if err != nil || m == nil {
 			return nil, Version{}, err
@@ -171,6 +177,9 @@ func (w *write) replace(ctx context.Context, key storageKey) error {
 	}
 	for try := 0; ; try++ {
 		item, err := w.s.c.store.Get(ctx, key.name)
+		if isNotFound(err) {
+			return errNewEvicted
+		}
 		if err != nil {
 			return storeError(err)
 		}
@@ -182,6 +191,9 @@ func (w *write) replace(ctx context.Context, key storageKey) error {
 			return fmt.Errorf("%w: the new id is in use already", ErrConflict)
 		}
 		err = w.s.c.store.CompareAndSwap(ctx, key.name, raw, ttl, item.Version)
+		if isNotFound(err) {
+			return errNewEvicted
+		}
 		if err == nil || certain(err) {
 			return err
 		}
@@ -192,6 +204,9 @@ func (w *write) replace(ctx context.Context, key storageKey) error {
 		}
 	}
 }
+
+// errNewEvicted: the old session is untouched, so that running again is safe.
+var errNewEvicted = fmt.Errorf("%w: the session under the new id was evicted", ErrConflict)
 
 // takeBack removes what this commit has placed under the new id, and returns
 // why; where it cannot, the outcome is unknown.
