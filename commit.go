@@ -192,6 +192,7 @@ func (w *write) run(budget, ctx context.Context) error {
 			return err
 		}
 		fate, err := w.put(budget, w.key, raw, ttl)
+		giveBuffer(raw)
 		if fate == applied || err != nil {
 			return err
 		}

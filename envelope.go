@@ -282,6 +282,7 @@ func (d *draft) body(key storageKey, sections []section, limit int) ([]byte, err
 	out = out[:headSize]
 	d.head.put(out)
 	out[offFlags] &^= flagSealed
+	out[offAncestors] = 0
 	if d.prev != nil {
 		out[offAncestors] = byte(1 + len(ancestors)/8)
 		out = binary.LittleEndian.AppendUint64(out, d.prev.commit)
@@ -322,7 +323,7 @@ func roomFor(body int, sections []section, limit int) ([]byte, error) {
 	if err := checkSize(body, sections, limit); err != nil {
 		return nil, err
 	}
-	return make([]byte, 0, sizeOf(body, sections)), nil
+	return takeBuffer(sizeOf(body, sections)), nil
 }
 
 func checkSize(body int, sections []section, limit int) error {
