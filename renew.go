@@ -100,7 +100,7 @@ func (w *write) forwardItem() (*forward, []byte, error) {
 // is still the one read as against. If another commit changed it, it returns what
 // is there now.
 func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error) {
-	lost := false // once a reply is lost, a refusal may be the echo of that copy
+	lost := false                  // once a reply is lost, a refusal may be the echo of that copy
 	f, raw, err := w.forwardItem() // once: each copy that is sent is to be known again
 	if err != nil {
 		return nil, Version{}, err
