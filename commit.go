@@ -35,6 +35,7 @@ type write struct {
 	birth  uint64     // of a session that this commit creates
 	mine   *delta     // against s.base
 	reads  *readSet
+	txn    txnID // of a transaction over several sessions; else zero
 
 	// What the next try compares against, and what it changes there.
 	cur     *image // nil: nothing is there, or what has expired
@@ -54,6 +55,10 @@ func newWrite(s *Session) *write {
 	}
 	return w
 }
+
+// comparable reports whether what was loaded can be compared against at once: it
+// bore no intent or note, or a new session goes to another key anyway.
+func (w *write) comparable() bool { return w.s.comparable || w.key != w.s.key }
 
 // randomID draws an id that no other commit or session has.
 func randomID() uint64 {
@@ -95,6 +100,8 @@ func (s *Session) readSet() *readSet {
 	return r
 }
 
+func (r *readSet) empty() bool { return len(r.pkgs) == 0 && !r.listed && !r.timeout }
+
 func (d *delta) empty() bool { return len(d.pkgs) == 0 && d.timeout == nil }
 
 // image returns the bytes of the session as this commit leaves it, and the time
@@ -124,7 +131,7 @@ func (w *write) draft() (*draft, error) {
 	} else {
 		d.head = head{
 			codec: w.s.codec.ID(), birth: w.birth, revision: 1,
-			created: w.s.created, access: max(now, w.s.created), end: absoluteEnd(w.s.created, cfg.Lifetime),
+			created: w.s.created, access: max(now, w.s.created), end: w.s.end(),
 		}
 	}
 	d.commit = w.commit
@@ -159,20 +166,22 @@ func (p *pkgDelta) applyTo(base table) edit {
 func (w *write) run(budget, ctx context.Context) error {
 	switch {
 	case w.s.destroyed:
-		return w.destroy(budget)
+		return w.destroy(budget, ctx)
 	case w.s.base != nil && w.s.newID != "":
 		return w.renew(budget, ctx)
 	}
 	for try := 0; ; try++ {
+		if try > 0 || !w.comparable() {
+			if done, err := w.rebase(budget, ctx, try, true); done || err != nil {
+				return err
+			}
+		}
 		raw, ttl, err := w.image(w.key)
 		if err != nil {
 			return err
 		}
 		fate, err := w.put(budget, w.key, raw, ttl)
 		if fate == applied || err != nil {
-			return err
-		}
-		if done, err := w.rebase(budget, ctx, try); done || err != nil {
 			return err
 		}
 	}
@@ -236,7 +245,7 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 		switch {
 		case err != nil:
 			return false, refused, unknown(err)
-		case m.wrote(w.commit):
+		case m.wrote(w.commit), w.txn != (txnID{}) && m.holds(w.txn):
 			return false, applied, nil
 		case w.against != (Version{}) && item.Version == w.against:
 			// Both copies bear this version: at most one can be applied. An Add
@@ -252,26 +261,20 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 	}
 }
 
-// rebase loads what is stored after a refusal and merges mine with it for the
-// next try. done: there is nothing left to write.
-func (w *write) rebase(budget, ctx context.Context, try int) (done bool, err error) {
+// rebase loads what is stored, after a refusal or where the session was read
+// together with an intent or note, and merges mine with it for the next try.
+// Where another transaction is undecided it waits for it, or answers errWait.
+// done: there is nothing left to write.
+func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bool, err error) {
 	if w.s.fresh || w.key != w.s.key {
 		return false, fmt.Errorf("%w: a session under the new id", ErrExists)
 	}
-	if try > 0 {
-		if pause(budget, retryBase, retryMax, try) != nil {
-			return false, w.tired()
-		}
-	}
-	if err := ended(ctx); err != nil {
-		return false, err // refused: nothing was written
-	}
-	m, v, _, err := w.s.fetch(budget)
-	if err != nil {
-		if budget.Err() != nil {
-			return false, w.tired()
-		}
+	if err := w.breathe(budget, ctx, try); err != nil {
 		return false, err
+	}
+	m, v, err := w.s.c.clean(budget, w.key, wait)
+	if err != nil {
+		return false, w.orTired(budget, err)
 	}
 	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
 		if w.s.base != nil {
@@ -288,6 +291,24 @@ func (w *write) rebase(budget, ctx context.Context, try int) (done bool, err err
 	}
 	w.cur, w.against = m, v
 	return w.todo.empty(), nil
+}
+
+// breathe pauses before another try of a write that was refused: nothing has
+// been written, so it may stop there when ctx has ended.
+func (w *write) breathe(budget, ctx context.Context, try int) error {
+	if try > 1 && pause(budget, retryBase, retryMax, try) != nil {
+		return w.tired()
+	}
+	return ended(ctx)
+}
+
+// orTired is err, unless it came because the budget ran out on a write that was
+// refused.
+func (w *write) orTired(budget context.Context, err error) error {
+	if budget.Err() != nil {
+		return w.tired()
+	}
+	return err
 }
 
 // mergeWith makes todo what mine comes to on top of theirs.
@@ -320,41 +341,49 @@ func (w *write) tired() error {
 
 // destroy removes the session whatever was written since, but not one that was
 // made anew under its id.
-func (w *write) destroy(ctx context.Context) error {
+func (w *write) destroy(budget, ctx context.Context) error {
 	doubt := false
 	for try := 0; ; try++ {
-		err := w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
-		if err == nil || isNotFound(err) {
-			return nil
+		if try > 0 || !w.s.comparable {
+			gone, err := w.aim(budget, ctx, try, doubt)
+			if gone || err != nil {
+				return err
+			}
 		}
-		if certain(err) && !errors.Is(err, ErrConflict) {
+		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
+		switch {
+		case err == nil || isNotFound(err):
+			return nil
+		case !certain(err):
+			doubt = true
+		case !errors.Is(err, ErrConflict):
 			if doubt {
-				err = unknown(err)
+				return unknown(err)
 			}
 			return err
 		}
-		doubt = doubt || !certain(err)
-		for ; ; try++ {
-			if try > 0 && pause(ctx, retryBase, retryMax, try) != nil {
-				if doubt {
-					return fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
-				}
-				return w.tired()
-			}
-			m, v, _, err := w.s.fetch(ctx)
-			if err == nil && (m == nil || m.birth != w.s.base.birth) {
-				return nil // gone, by us or by another
-			}
-			if err == nil {
-				if err := w.destroyable(m); err != nil {
-					return err // still there: certainly not removed by us
-				}
-				w.cur, w.against = m, v
-				break
-			}
-			if !doubt {
-				return err
-			}
+	}
+}
+
+// aim makes a destroyed session's removal compare against what is stored now.
+// gone: it is not there any more, by us or by another.
+func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool, err error) {
+	for ; ; try++ {
+		if doubt {
+			ctx = budget // it goes on until it knows
+		}
+		if err := w.breathe(budget, ctx, try); err != nil {
+			return false, unknownIf(doubt, err)
+		}
+		m, v, err := w.s.c.clean(budget, w.key, true)
+		switch {
+		case err == nil && (m == nil || m.birth != w.s.base.birth):
+			return true, nil
+		case err == nil:
+			w.cur, w.against = m, v
+			return false, w.destroyable(m) // it is there: certainly not removed by us
+		case !doubt || budget.Err() != nil:
+			return false, unknownIf(doubt, w.orTired(budget, err))
 		}
 	}
 }

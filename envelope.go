@@ -89,6 +89,10 @@ type image struct {
 	ancestors []byte // commit ids, 8 bytes each
 	pkgs      table
 	sections  []section
+	intent    *intent // see intent_wire.go
+	note      *note
+
+	sectionsAt int // offset of the sections in raw
 }
 
 type section struct {
@@ -110,20 +114,10 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 	if key.checksum(body) != binary.LittleEndian.Uint32(sum) {
 		return nil, fmt.Errorf("%w: checksum", ErrCorrupt)
 	}
-	m := &image{raw: raw, head: head{
-		codec:    raw[offCodec],
-		flags:    raw[offFlags],
-		birth:    binary.LittleEndian.Uint64(raw[offBirth:]),
-		revision: binary.LittleEndian.Uint64(raw[offRevision:]),
-		commit:   binary.LittleEndian.Uint64(raw[offCommit:]),
-		created:  int64(binary.LittleEndian.Uint64(raw[offCreated:])),
-		access:   int64(binary.LittleEndian.Uint64(raw[offAccess:])),
-		timeout:  int64(binary.LittleEndian.Uint64(raw[offTimeout:])),
-		end:      int64(binary.LittleEndian.Uint64(raw[offEnd:])),
-	}}
+	m := &image{raw: raw, head: parseHead(raw)}
 	n := 8 * int(raw[offAncestors])
 	rest := body[headSize:]
-	if n > 8*maxAncestors || n > len(rest) || m.timeout < int64(NoTimeout) || m.flags&^flagNoBody != 0 {
+	if n > 8*maxAncestors || n > len(rest) || !m.valid() {
 		return nil, fmt.Errorf("%w: head", ErrCorrupt)
 	}
 	m.ancestors, rest = rest[:n], rest[n:]
@@ -131,6 +125,7 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 	if m.pkgs, rest, ok = parseTable(rest); !ok || !m.pkgs.check() {
 		return nil, fmt.Errorf("%w: table of packages", ErrCorrupt)
 	}
+	m.sectionsAt = len(body) - len(rest)
 	for len(rest) > 0 {
 		if len(rest) < sectionHead {
 			return nil, fmt.Errorf("%w: sections", ErrCorrupt)
@@ -141,13 +136,48 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 			return nil, fmt.Errorf("%w: sections", ErrCorrupt)
 		}
 		s.body, rest = rest[:size:size], rest[size:]
-		if s.kind&ignorable == 0 {
-			return nil, fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
+		if err := m.addSection(s); err != nil {
+			return nil, err
 		}
-		m.sections = append(m.sections, s)
+	}
+	if m.flags&flagNoBody != 0 && (m.settled() || m.pkgs.n > 0) || m.intent != nil && m.note != nil {
+		return nil, fmt.Errorf("%w: sections", ErrCorrupt)
 	}
 	return m, nil
 }
+
+func (m *image) addSection(s section) (err error) {
+	switch {
+	case s.kind == sectionIntent && m.intent == nil:
+		m.intent, err = parseIntent(s.body)
+	case s.kind == sectionNote && m.note == nil:
+		m.note, err = parseNote(s.body)
+	case s.kind == sectionIntent || s.kind == sectionNote:
+		err = fmt.Errorf("%w: a section stands twice", ErrCorrupt)
+	case s.kind&ignorable == 0:
+		err = fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
+	default:
+		m.sections = append(m.sections, s)
+	}
+	return err
+}
+
+// parseHead reads the head at the start of b, which is long enough.
+func parseHead(b []byte) head {
+	return head{
+		codec:    b[offCodec],
+		flags:    b[offFlags],
+		birth:    binary.LittleEndian.Uint64(b[offBirth:]),
+		revision: binary.LittleEndian.Uint64(b[offRevision:]),
+		commit:   binary.LittleEndian.Uint64(b[offCommit:]),
+		created:  int64(binary.LittleEndian.Uint64(b[offCreated:])),
+		access:   int64(binary.LittleEndian.Uint64(b[offAccess:])),
+		timeout:  int64(binary.LittleEndian.Uint64(b[offTimeout:])),
+		end:      int64(binary.LittleEndian.Uint64(b[offEnd:])),
+	}
+}
+
+func (h *head) valid() bool { return h.timeout >= int64(NoTimeout) && h.flags&^flagNoBody == 0 }
 
 // pkg returns the table of a package, checked. An absent one is empty.
 func (m *image) pkg(name string) (table, error) {
@@ -169,10 +199,9 @@ func parsePkg(name string, body []byte) (table, error) {
 	return t, nil
 }
 
-// kept returns the sections that survive a rewrite.
-func (m *image) kept() []section {
-	return slices.DeleteFunc(slices.Clone(m.sections), func(s section) bool { return s.kind&ignorable == 0 })
-}
+// kept returns the sections that survive a rewrite: those that this version does
+// not know and may ignore.
+func (m *image) kept() []section { return slices.Clip(m.sections) }
 
 // wrote reports whether commit wrote m or one of the writes before it that m
 // still names.
@@ -201,36 +230,78 @@ type draft struct {
 // ErrTooLarge where they would be more than limit; that is found before
 // anything is allocated.
 func (d *draft) encode(key storageKey, limit int) ([]byte, error) {
-	var base table
-	var ancestors []byte
-	count := 0
-	if d.prev != nil {
-		base = d.prev.pkgs
-		ancestors = d.prev.ancestors[:min(len(d.prev.ancestors), 8*(maxAncestors-1))]
-		count = len(ancestors)/8 + 1
+	plan, ancestors, size := d.layout()
+	out, err := roomFor(size, d.sections, limit)
+	if err != nil {
+		return nil, err
 	}
-	plan := base.plan(d.pkgs)
-	size := headSize + 8*count + plan.size() + checksumSize
-	for _, s := range d.sections {
-		size += sectionHead + len(s.body)
-	}
-	if size > limit {
-		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, size, limit)
-	}
-	out := make([]byte, headSize, size)
+	out = out[:headSize]
 	d.head.put(out)
-	out[offAncestors] = byte(count)
 	if d.prev != nil {
+		out[offAncestors] = byte(1 + len(ancestors)/8)
 		out = binary.LittleEndian.AppendUint64(out, d.prev.commit)
 		out = append(out, ancestors...)
 	}
-	out = plan.appendTo(out)
-	for _, s := range d.sections {
+	return appendSections(key, plan.appendTo(out), d.sections), nil
+}
+
+// layout measures the body: its table, the ancestors beside prev, its size.
+func (d *draft) layout() (plan tablePlan, ancestors []byte, size int) {
+	if d.prev == nil {
+		plan = table{}.plan(d.pkgs)
+		return plan, nil, headSize + plan.size()
+	}
+	plan = d.prev.pkgs.plan(d.pkgs)
+	ancestors = d.prev.ancestors[:min(len(d.prev.ancestors), 8*(maxAncestors-1))]
+	return plan, ancestors, headSize + 8 + len(ancestors) + plan.size()
+}
+
+// fits is the error that encode would answer.
+func (d *draft) fits(limit int) error {
+	_, _, size := d.layout()
+	return checkSize(size, d.sections, limit)
+}
+
+// sealed returns a body with other sections.
+func sealed(key storageKey, body []byte, sections []section, limit int) ([]byte, error) {
+	out, err := roomFor(len(body), sections, limit)
+	if err != nil {
+		return nil, err
+	}
+	return appendSections(key, append(out, body...), sections), nil
+}
+
+// roomFor returns an empty slice for a body of that size with its sections and
+// checksum; ErrTooLarge where they would be more than limit.
+func roomFor(body int, sections []section, limit int) ([]byte, error) {
+	if err := checkSize(body, sections, limit); err != nil {
+		return nil, err
+	}
+	return make([]byte, 0, sizeOf(body, sections)), nil
+}
+
+func checkSize(body int, sections []section, limit int) error {
+	if size := sizeOf(body, sections); size > limit {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, size, limit)
+	}
+	return nil
+}
+
+func sizeOf(body int, sections []section) int {
+	size := body + checksumSize
+	for _, s := range sections {
+		size += sectionHead + len(s.body)
+	}
+	return size
+}
+
+func appendSections(key storageKey, out []byte, sections []section) []byte {
+	for _, s := range sections {
 		out = append(out, s.kind)
 		out = binary.LittleEndian.AppendUint32(out, uint32(len(s.body)))
 		out = append(out, s.body...)
 	}
-	return binary.LittleEndian.AppendUint32(out, key.checksum(out)), nil
+	return binary.LittleEndian.AppendUint32(out, key.checksum(out))
 }
 
 func (h *head) put(out []byte) {

@@ -135,3 +135,10 @@ func unknown(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 }
+
+func unknownIf(doubt bool, err error) error {
+	if doubt {
+		return unknown(err)
+	}
+	return err
+}

@@ -16,6 +16,11 @@ import (
 // unknown; both may then live until their timeout.
 func (w *write) renew(budget, ctx context.Context) error {
 	next := w.s.c.storageKey(w.s.newID)
+	if !w.s.comparable {
+		if _, err := w.rebase(budget, ctx, 0, true); err != nil {
+			return err
+		}
+	}
 	against := w.against
 	raw, ttl, err := w.image(next)
 	if err != nil {
@@ -88,7 +93,7 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Vers
 			}
 			return nil, Version{}, w.tired()
 		}
-		m, v, _, err := w.s.fetch(ctx)
+		m, v, err := w.s.c.clean(ctx, w.key, true)
 		switch {
 		case err != nil && lost:
 			continue

@@ -25,9 +25,12 @@ type Session struct {
 	codec   Codec
 	base    *image  // nil: new
 	version Version // of base, or of the expired item that a new session replaces
-	created int64
-	at      int64 // when it was loaded
-	due     bool
+	// comparable: version may be compared against. It was read without an intent
+	// or note of a transaction over several sessions.
+	comparable bool
+	created    int64
+	at         int64 // when it was loaded
+	due        bool
 
 	// Changes; guarded by Txn.mu.
 	pkgs        []*PkgData // handles, by name
@@ -68,7 +71,7 @@ func newSession(c *Container, u *unit, id string) *Session {
 // begin sets what is known from loading at now: m, or a new session where m is
 // nil or has expired.
 func (s *Session) begin(m *image, v Version, now int64) {
-	s.version, s.at, s.loaded = v, now, true
+	s.version, s.comparable, s.at, s.loaded = v, true, now, true
 	s.codec, s.created = s.c.cfg.Codec, now
 	if m == nil || s.c.lease(m).expired(now) {
 		return
@@ -204,7 +207,7 @@ func (s *Session) Created() time.Time {
 	if s.u.tx.err() != nil {
 		return time.Time{}
 	}
-	return time.Unix(0, s.created)
+	return time.Unix(0, s.created).UTC()
 }
 
 // LastAccess returns the last access as stored before this transaction, exact
@@ -215,7 +218,7 @@ func (s *Session) LastAccess() time.Time {
 	if s.u.tx.err() != nil || s.base == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, s.base.access)
+	return time.Unix(0, s.base.access).UTC()
 }
 
 // AccessDue reports whether this transaction records an access even if nothing
@@ -238,10 +241,8 @@ func (s *Session) Deadline() time.Time {
 	}
 	s.readTimeout()
 	l := lease{access: s.at, timeout: s.c.timeoutInForce(s.timeout), resolution: s.c.cfg.Resolution}
-	if s.base == nil {
-		l.end = absoluteEnd(s.created, s.c.cfg.Lifetime)
-	} else {
-		l.end = s.base.end
+	l.end = s.end()
+	if s.base != nil {
 		l.access = s.base.access
 	}
 	if s.due || s.status() == Modified {
@@ -251,7 +252,15 @@ func (s *Session) Deadline() time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return time.Unix(0, d)
+	return time.Unix(0, d).UTC()
+}
+
+// end is the absolute end, 0: none.
+func (s *Session) end() int64 {
+	if s.base != nil {
+		return s.base.end
+	}
+	return absoluteEnd(s.created, s.c.cfg.Lifetime)
 }
 
 // Timeout returns the idle timeout in force: the session's own, or the

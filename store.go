@@ -27,7 +27,9 @@ import (
 //     outlive its ttl by up to two seconds, but is never gone before it by
 //     expiry.
 //   - A ctx that has ended before anything was sent is an error that matches
-//     its cause, and nothing was written.
+//     its cause, and nothing was written; from a write it matches ErrUnavailable
+//     as well, which says so.
+//   - A key of another form is ErrInvalid, from every method.
 type Store interface {
 	// Get returns the item, or ErrNotFound. Its Value belongs to the caller.
 	Get(ctx context.Context, key string) (Item, error)
@@ -47,6 +49,9 @@ type Store interface {
 	// second Close is nil.
 	Close() error
 }
+
+// maxKey is the longest key of a Store, in bytes.
+const maxKey = 200
 
 // Lister is a Store that can list its keys. The listing is not a snapshot: keys
 // added or removed meanwhile may or may not be in it, every other key with the

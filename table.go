@@ -1,8 +1,6 @@
 package sessiondata
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // A table is a list of pairs (name, body), sorted by name, as bytes. It is the
 // one building block of the wire format: a session is a table of packages, and
@@ -193,6 +191,22 @@ func (p tablePlan) appendTo(dst []byte) []byte {
 	}
 	w.run(p.base, at, p.base.n)
 	return dst
+}
+
+// edited returns t with edits applied.
+func (t table) edited(edits []edit) table {
+	p := t.plan(edits)
+	out, _, _ := parseTable(p.appendTo(make([]byte, 0, p.size())))
+	return out
+}
+
+// all returns the edits that make t out of an empty table.
+func (t table) all() []edit {
+	edits := make([]edit, t.n)
+	for i := range edits {
+		edits[i] = edit{name: string(t.name(i)), body: t.body(i)}
+	}
+	return edits
 }
 
 // tableWriter fills the three parts of a table side by side.

@@ -128,16 +128,16 @@ func (tx *Txn) decide(ctx context.Context) (decided bool, err error) {
 		err = tx.decider.decide(ctx)
 		return err == nil, err
 	}
+	lastCtx := ctx
 	if tx.decider != nil {
-		if err := tx.decider.yield(ctx); err != nil {
-			if errors.Is(err, ErrOutcomeUnknown) {
-				// Nothing has decided yet: certainly undone.
-				err = fmt.Errorf("%w: before the decision: %v", ErrUnavailable, err)
-			}
+		yielded, cancel, err := tx.decider.yield(ctx)
+		if err != nil {
 			return false, err
 		}
+		defer cancel()
+		lastCtx = yielded
 	}
-	if err := tx.last.Commit(ctx); err != nil {
+	if err := tx.last.Commit(lastCtx); err != nil {
 		return false, err
 	}
 	if tx.decider != nil {

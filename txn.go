@@ -96,8 +96,9 @@ type decider interface {
 	empty()
 	// company tells, before Prepare, who else takes part.
 	company(others, last bool)
-	// yield prepares for a JoinLast participant to decide under ctx.
-	yield(ctx context.Context) error
+	// yield prepares for a JoinLast participant to decide, under the context
+	// that it returns.
+	yield(ctx context.Context) (context.Context, context.CancelFunc, error)
 	// decide makes the outcome final. After an error that is not
 	// ErrOutcomeUnknown, Rollback can still undo.
 	decide(ctx context.Context) error

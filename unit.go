@@ -21,8 +21,12 @@ type unit struct {
 	sessions []*Session // in order of first use
 	fault    error      // a stored package was found broken
 
+	// What Prepare has planned.
 	others, last bool
-	work         *write // the one session to write; nil: none
+	budget       context.Context
+	cancel       context.CancelFunc
+	work         *write // one session, nobody else; nil: none
+	joint        *joint // several sessions, or others beside; nil: none
 }
 
 // unitOf returns the unit of tx, joining one where there is none.
@@ -80,7 +84,11 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		}
 		close(s.loading)
 	}()
-	m, v, codec, err := s.fetch(ctx)
+	t, err := s.c.truth(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	codec, err := s.c.codecFor(t.body)
 	if err != nil {
 		return err
 	}
@@ -89,32 +97,18 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	if err := u.tx.err(); err != nil {
 		return err
 	}
-	s.begin(m, v, nanos(s.c.cfg.Now()))
-	if s.base != nil {
-		s.codec = codec
-	}
+	s.begin(t.body, t.version, nanos(s.c.cfg.Now()))
+	s.codec, s.comparable = codec, t.comparable
 	done = true
 	return nil
 }
 
-// fetch reads what is stored for s now, expired or not: nil where nothing is.
-func (s *Session) fetch(ctx context.Context) (*image, Version, Codec, error) {
-	item, err := s.c.store.Get(ctx, s.key.name)
-	if isNotFound(err) {
-		return nil, Version{}, nil, nil
+// codecFor returns the codec of a stored session, or for a new one.
+func (c *Container) codecFor(m *image) (Codec, error) {
+	if m == nil || c.lease(m).expired(nanos(c.cfg.Now())) {
+		return c.cfg.Codec, nil
 	}
-	if err != nil {
-		return nil, Version{}, nil, storeError(err)
-	}
-	m, err := decodeImage(item.Value, s.key)
-	if err != nil {
-		return nil, Version{}, nil, err
-	}
-	codec, err := codecOf(m.codec, s.c.cfg.Codec)
-	if err != nil {
-		return nil, Version{}, nil, err
-	}
-	return m, item.Version, codec, nil
+	return codecOf(m.codec, c.cfg.Codec)
 }
 
 // Savepoint implements Savepointer: a position in the undo log.
@@ -138,77 +132,196 @@ func (u *unit) empty() {
 
 func (u *unit) company(others, last bool) { u.others, u.last = others, last }
 
-// Prepare finds out what is to be written, and by which way.
+// Prepare finds out what is to be written, and by which way. One changed session
+// and nobody else takes a single write, which decide sends; anything more is
+// placed as intents here.
 func (u *unit) Prepare(ctx context.Context) error {
 	if u.fault != nil {
 		return u.fault
 	}
-	var changed []*Session
-	for _, s := range u.sessions {
-		// One that is still being loaded, by a goroutine that the commit did not
-		// wait for, will answer ErrTxnDone there.
-		if s.loaded && (s.status() == Modified || s.destroyed && s.base != nil) {
+	// A session that is still being loaded, by a goroutine that the commit did
+	// not wait for, will answer ErrTxnDone there.
+	loaded := slices.DeleteFunc(slices.Clone(u.sessions), func(s *Session) bool { return !s.loaded })
+	u.sessions = loaded
+	var changed, unchanged []*Session
+	for _, s := range loaded {
+		if s.status() == Modified || s.destroyed && s.base != nil {
 			changed = append(changed, s)
+		} else {
+			unchanged = append(unchanged, s)
 		}
 	}
-	if len(changed) == 0 {
+	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
+	if len(changed) == 0 && !serializable {
 		return nil
 	}
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
-	if len(changed) > 1 || u.others || u.last || len(u.sessions) > 1 && u.serializable() {
-		return fmt.Errorf("%w: a commit of %d sessions with %d participants beside", ErrNotSupported, len(changed), len(u.tx.parts)-1)
+	u.budget, u.cancel = commitBudget(ctx, u.commitTimeout())
+	switch {
+	case len(changed) == 0:
+	case len(changed) == 1 && !u.others && !u.last && !serializable:
+		u.work = newWrite(changed[0])
+		return nil
+	default:
+		for _, s := range changed {
+			if s.c.store != changed[0].c.store {
+				return fmt.Errorf("%w: sessions of two stores changed in one transaction", ErrNotSupported)
+			}
+		}
+		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
+		u.joint = newJoint(u, changed)
+		if err := u.joint.prepare(u.budget, ctx); err != nil {
+			return err
+		}
 	}
-	u.work = newWrite(changed[0])
-	return nil
-}
-
-func (u *unit) serializable() bool {
-	return slices.ContainsFunc(u.sessions, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
-}
-
-func (u *unit) yield(context.Context) error { return nil }
-
-// decide sends the one write, which is the decision.
-func (u *unit) decide(ctx context.Context) error {
-	if u.work == nil {
+	if !serializable {
 		return nil
 	}
-	budget, cancel := commitBudget(ctx, u.work.s.c.cfg.CommitTimeout)
-	defer cancel()
-	return u.work.run(budget, ctx)
+	return validate(u.budget, unchanged)
 }
 
-// Commit records the accesses that are due, all at once. A failure of that is
-// dropped: somebody was quicker, or the next access will record it.
+// validate loads again the sessions that were only read, where their container
+// is Serializable, and refuses if what was read has changed, or might: another
+// transaction over such a session is undecided.
+func validate(ctx context.Context, sessions []*Session) error {
+	return inParallel(len(sessions), func(i int) error {
+		s := sessions[i]
+		reads := s.readSet()
+		if s.c.cfg.Conflict != Serializable || reads.empty() || s.fresh {
+			return nil
+		}
+		t, err := s.c.truth(ctx, s.key)
+		if err != nil {
+			return undecided(err)
+		}
+		if t.undecided {
+			return errWait
+		}
+		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
+			t.body = nil
+		}
+		keys, err := changedReads(s.base, t.body, reads)
+		if err == nil && len(keys) > 0 {
+			err = &ConflictError{Container: s.c.cfg.Name, Keys: sortKeys(keys)}
+		}
+		return err
+	})
+}
+
+// commitTimeout is the longest of the containers that take part.
+func (u *unit) commitTimeout() time.Duration {
+	var longest time.Duration
+	for _, s := range u.sessions {
+		longest = max(longest, s.c.cfg.CommitTimeout)
+	}
+	return longest
+}
+
+// yield moves the deadline of prepared intents past the context that it returns
+// for the JoinLast participant's Commit.
+func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if u.joint == nil || len(u.joint.items) == 0 {
+		return ctx, func() {}, nil
+	}
+	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
+	return ctx, cancel, nil
+}
+
+// extendMargin covers the time between reading the clock for the deadline and
+// starting the context.
+const extendMargin = time.Second
+
+// decide sends the one write that is the decision.
+func (u *unit) decide(ctx context.Context) error {
+	defer u.release()
+	switch {
+	case u.work != nil:
+		return u.work.run(u.budget, ctx)
+	case u.joint == nil || len(u.joint.items) == 0:
+		return nil
+	case u.last:
+		budget, cancel := commitBudget(ctx, u.commitTimeout())
+		defer cancel()
+		return u.joint.decide(budget, true)
+	}
+	return u.joint.decide(u.budget, false)
+}
+
+// Commit installs what was decided and records the accesses that are due, all at
+// once. A failure of either is dropped: intents are settled by whoever meets
+// them, and where an access was not recorded somebody was quicker, or the next
+// one will be.
 func (u *unit) Commit(ctx context.Context) error {
 	var due []*Session
 	for _, s := range u.sessions {
-		if s.due && s.status() == Unmodified {
+		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
 	}
-	if len(due) == 0 || ctx.Err() != nil {
+	tasks := len(due)
+	finish := u.joint != nil && u.joint.decided
+	if finish {
+		tasks++
+	}
+	if tasks == 0 {
 		return nil
 	}
-	ctx, cancel := commitBudget(ctx, due[0].c.cfg.CommitTimeout)
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	defer cancel()
-	if len(due) == 1 {
-		due[0].recordAccess(ctx)
+	return inParallel(tasks, func(i int) error {
+		if i < len(due) {
+			due[i].recordAccess(ctx)
+		} else {
+			u.joint.finish(ctx)
+		}
 		return nil
+	})
+}
+
+// Rollback takes back the intents. The single write has nothing to undo: it is
+// the decision itself.
+func (u *unit) Rollback(ctx context.Context) error {
+	defer u.release()
+	if j := u.joint; j != nil && !j.decided {
+		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		defer cancel()
+		u.joint = nil
+		j.rollback(ctx)
 	}
-	var wg sync.WaitGroup
-	for _, s := range due {
-		wg.Go(func() { s.recordAccess(ctx) })
-	}
-	wg.Wait()
 	return nil
 }
 
-// Rollback has nothing to undo: the one write is the decision itself.
-func (u *unit) Rollback(context.Context) error { return nil }
+// release ends the budget of Prepare.
+func (u *unit) release() {
+	if u.cancel != nil {
+		u.cancel()
+	}
+}
+
+// inParallel calls f for 0 to n-1, all at once, and returns the error of the
+// first that failed.
+func inParallel(n int, f func(int) error) error {
+	if n == 1 {
+		return f(0)
+	}
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // recordAccess swaps the stored body for the same with the access of now.
 func (s *Session) recordAccess(ctx context.Context) {

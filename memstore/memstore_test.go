@@ -157,6 +157,41 @@ func TestExpiredItemsGoBeforeLiveOnes(t *testing.T) {
 	require.Zero(t, s.Stats().Evicted)
 }
 
+func TestExpiredItemsGoBeforeLiveOnesWhateverTheirTTLWasBefore(t *testing.T) {
+	for changed, ttls := range map[string][]time.Duration{
+		"d": {time.Second},            // sooner
+		"c": {time.Hour, time.Second}, // later, then sooner
+		"b": {0, time.Second},         // never, then at a time again
+	} {
+		c := newClock()
+		s := memstore.New(memstore.Config{MaxBytes: room(4), Now: c.Now})
+		for i, key := range []string{"a", "b", "c", "d"} {
+			require.NoError(t, s.Add(ctx, key, []byte("v"), time.Duration(i+1)*time.Minute))
+		}
+		for _, ttl := range ttls {
+			v := get(t, s, changed).Version
+			require.NoError(t, s.CompareAndSwap(ctx, changed, []byte("v"), ttl, v))
+		}
+		c.Add(time.Second)
+		add(t, s, "e")
+		require.Equal(t, strings.ReplaceAll("abcde", changed, ""), stored(t, s))
+		require.Equal(t, memstore.Stats{Items: 4, Bytes: room(4), Expired: 1}, s.Stats())
+	}
+}
+
+func TestKeyIsNotHeldWithTheTextThatItIsAPartOf(t *testing.T) {
+	const n, size = 20, 1 << 20
+	s := memstore.New(memstore.Config{})
+	before := heap()
+	for i := range n {
+		text := fmt.Sprint("key", i, " ") + strings.Repeat("x", size)
+		key, _, _ := strings.Cut(text, " ")
+		require.NoError(t, s.Add(ctx, key, nil, 0))
+	}
+	require.Less(t, heap()-before, int64(n*size/2))
+	runtime.KeepAlive(s)
+}
+
 func TestExpiredItemsAreSweptByWrites(t *testing.T) {
 	const n = 1000
 	c := newClock()

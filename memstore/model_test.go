@@ -185,6 +185,15 @@ func TestStoreIsItsModel(t *testing.T) {
 				k, v, d, ver := key.Draw(t, "key"), value.Draw(t, "value"), ttl.Draw(t, "ttl"), version.Draw(t, "version")
 				same(t, s.CompareAndSwap(ctx, k, []byte(v), d, ver), m.swap(k, &v, d, versions[ver]))
 			},
+			"update": func(t *rapid.T) { // what a commit does
+				k, v, d := key.Draw(t, "key"), value.Draw(t, "value"), ttl.Draw(t, "ttl")
+				it, err := s.Get(ctx, k)
+				_, write, wantErr := m.get(k)
+				same(t, err, wantErr)
+				if err == nil {
+					same(t, s.CompareAndSwap(ctx, k, []byte(v), d, it.Version), m.swap(k, &v, d, write))
+				}
+			},
 			"CompareAndDelete": func(t *rapid.T) {
 				k, ver := key.Draw(t, "key"), version.Draw(t, "version")
 				same(t, s.CompareAndDelete(ctx, k, ver), m.swap(k, nil, 0, versions[ver]))

@@ -296,6 +296,15 @@ func TestDeadClientDoesNothingMore(t *testing.T) {
 	}
 }
 
+func TestDeathKeepsBackWritesThatHaveBegun(t *testing.T) {
+	f, _ := wrapped(FaultConfig{})
+	require.NoError(t, f.enter()) // a write has begun
+	f.Kill()
+	_, err := f.nextWrite(false)
+	require.ErrorIs(t, err, sd.ErrUnavailable)
+	require.Zero(t, f.Writes())
+}
+
 func TestKilledClientsDelayedWritesStillArrive(t *testing.T) {
 	f, inner := wrapped(FaultConfig{Delay: 1})
 	require.ErrorIs(t, f.Add(ctx, "k", []byte("late"), 0), sd.ErrOutcomeUnknown)

@@ -56,11 +56,12 @@ var concurrencyRules = []rule{
 		}
 	}},
 	{"of a CompareAndSwap and a CompareAndDelete of one Version one wins", func(e *env) {
-		for range rounds {
+		for round := range rounds {
+			swaps := func(i int) bool { return (i+round)%2 == 0 } // the first to start is now this, now that
 			e.add("k", "v", 0)
 			v := e.get("k").Version
 			errs := race(racers, func(i int) error {
-				if i%2 == 0 {
+				if swaps(i) {
 					return e.store.CompareAndSwap(e.ctx, "k", []byte(strconv.Itoa(i)), 0, v)
 				}
 				return e.store.CompareAndDelete(e.ctx, "k", v)
@@ -68,7 +69,7 @@ var concurrencyRules = []rule{
 			if won := e.winners("a write", errs, sd.ErrConflict, sd.ErrNotFound); won != 1 {
 				e.failf("%d of %d writes of one Version were told that they won", won, racers)
 			}
-			if i := winner(errs); i%2 == 0 {
+			if i := winner(errs); swaps(i) {
 				e.remove("k", e.holds("k", strconv.Itoa(i)))
 			} else {
 				e.absent("k")

@@ -1,0 +1,453 @@
+package sessiondata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Several sessions, one outcome. Nobody may see half of a transaction, and an
+// undo must not erase what others did: so prepared work is not visible.
+//
+//	prepare   each item is swapped for its unchanged body plus an intent, in the
+//	          order of the storage keys, the first (the primary) before all
+//	          others; then all are read back, for their versions
+//	decide    the primary is swapped for its new body, or none, without the
+//	          intent, plus a note that lists the other items
+//	install   the others are swapped for their new bodies; then the note goes
+//	rollback  the intents are taken away, the primary's first
+//
+// Whoever meets an intent asks the primary (settle.go): a note means committed,
+// an intent undecided, neither undone. So the one write to the primary moves all
+// items from old to new at once. A client that dies leaves intents whose
+// deadline, on the primary, passes; then anyone may undo them.
+type joint struct {
+	u     *unit
+	txn   txnID
+	items []*item // in the order of their keys, renewed ones last
+	last  bool    // a JoinLast participant decides
+
+	deadline int64
+	decided  bool
+	ttl      time.Duration // see longestTTL
+}
+
+// item is one stored item of a joint commit. A renewed session has two: its old
+// one, to be removed, and the new one.
+type item struct {
+	w       *write
+	c       *Container
+	key     storageKey
+	remove  bool
+	renewed bool // the new item of a renewed session
+
+	gone    bool          // destroyed by another meanwhile: nothing to do
+	tried   bool          // the intent may have been placed
+	ttl     time.Duration // what it was placed with
+	placed  *image
+	version Version // of placed
+}
+
+// newJoint plans a commit of the changed sessions, which are in the order of
+// their keys.
+func newJoint(u *unit, changed []*Session) *joint {
+	j := &joint{u: u, txn: newTxnID(), last: u.last}
+	var renewed []*item
+	for _, s := range changed {
+		w := newWrite(s)
+		w.txn = j.txn
+		it := &item{w: w, c: s.c, key: w.key, remove: s.destroyed}
+		if s.base != nil && s.newID != "" && !s.destroyed {
+			it.remove = true
+			renewed = append(renewed, &item{w: w, c: s.c, key: s.c.storageKey(s.newID), renewed: true})
+		}
+		j.items = append(j.items, it)
+	}
+	j.items = append(j.items, renewed...)
+	return j
+}
+
+// prepare places the intents and validates what was only read. After an error
+// rollback takes away what was placed.
+func (j *joint) prepare(budget, ctx context.Context) error {
+	j.deadline = addTime(nanos(j.items[0].c.cfg.Now()), j.u.commitTimeout())
+	j.ttl = j.longestTTL()
+	for len(j.items) > 0 {
+		// The primary alone goes first: an item with an intent whose primary has
+		// none is one that was rolled back.
+		if err := j.place(budget, ctx, j.items[0], true); err != nil {
+			return undecided(err)
+		}
+		if !j.items[0].gone {
+			break
+		}
+		j.items = j.items[1:]
+	}
+	if len(j.items) > 1 {
+		if err := j.placeOthers(budget, ctx); err != nil {
+			return undecided(err)
+		}
+	}
+	return undecided(j.readBack(budget))
+}
+
+// undecided is err for a transaction that is certainly not decided: a reply that
+// was lost on the way is no doubt about the outcome.
+func undecided(err error) error {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return fmt.Errorf("%w: while preparing: %v", ErrUnavailable, err)
+	}
+	return err
+}
+
+// placeOthers places the intents of all items but the primary. It tries all at
+// once first. Where one meets another transaction's intent it must wait, and who
+// waits may hold no item behind the one it waits for, else two could wait for
+// each other: so those behind are withdrawn, and placed one after the other.
+func (j *joint) placeOthers(budget, ctx context.Context) error {
+	var old, renewed []*item
+	for _, it := range j.items[1:] {
+		if it.renewed {
+			renewed = append(renewed, it)
+		} else {
+			old = append(old, it)
+		}
+	}
+	blocked := make([]bool, len(old))
+	err := inParallel(len(old), func(i int) error {
+		err := j.place(budget, ctx, old[i], false)
+		blocked[i] = errors.Is(err, errWait)
+		if blocked[i] {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := range old {
+		if !blocked[i] {
+			continue
+		}
+		behind := old[i:]
+		if err := inParallel(len(behind), func(i int) error { return j.withdraw(budget, behind[i]) }); err != nil {
+			return err
+		}
+		for _, it := range behind {
+			if err := j.place(budget, ctx, it, true); err != nil {
+				return err
+			}
+		}
+		break
+	}
+	if err := inParallel(len(renewed), func(i int) error { return j.place(budget, ctx, renewed[i], true) }); err != nil {
+		return err
+	}
+	kept := j.items[:0]
+	for _, it := range j.items {
+		if !it.gone {
+			kept = append(kept, it)
+		}
+	}
+	j.items = kept
+	return nil
+}
+
+// place swaps an item for itself plus an intent. Conflicts are merged as in the
+// single write; where another transaction's intent is in the way it waits, or
+// answers errWait.
+func (j *joint) place(budget, ctx context.Context, it *item, wait bool) error {
+	w := it.w
+	for try := 0; ; try++ {
+		if !it.renewed && (try > 0 || it.tried || !w.comparable()) {
+			if gone, err := j.rebase(budget, ctx, it, try, wait); gone || err != nil {
+				it.gone = gone
+				return err
+			}
+		}
+		raw, ttl, err := j.withIntent(it)
+		if err != nil {
+			return err
+		}
+		it.tried = true
+		fate, err := j.put(budget, it, raw, ttl)
+		if err != nil || fate == applied {
+			return err
+		}
+		if it.renewed {
+			return fmt.Errorf("%w: a session under the new id", ErrExists)
+		}
+	}
+}
+
+// put sends the intent. The new item of a renewed session is added, while its
+// write compares the old one against what was read.
+func (j *joint) put(ctx context.Context, it *item, raw []byte, ttl time.Duration) (fate, error) {
+	if !it.renewed {
+		return it.w.put(ctx, it.key, raw, ttl)
+	}
+	add := *it.w
+	add.cur, add.against = nil, Version{}
+	return add.put(ctx, it.key, raw, ttl)
+}
+
+// rebase is write.rebase, but a session that is to be destroyed may be gone.
+func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool) (gone bool, err error) {
+	if !it.w.s.destroyed {
+		_, err = it.w.rebase(budget, ctx, try, wait)
+		return false, err
+	}
+	if err := it.w.breathe(budget, ctx, try); err != nil {
+		return false, err
+	}
+	m, v, err := it.c.clean(budget, it.key, wait)
+	if err != nil {
+		return false, it.w.orTired(budget, err)
+	}
+	if m == nil || m.birth != it.w.s.base.birth {
+		return true, nil
+	}
+	it.w.cur, it.w.against = m, v
+	return false, it.w.destroyable(m)
+}
+
+// withIntent returns the item with this transaction's intent on it.
+func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
+	w := it.w
+	limit, room := it.c.cfg.MaxSize, 0
+	if it == j.items[0] {
+		room = sectionHead + noteHead + len(j.items)*(1+maxKey) // for the note
+	}
+	now := nanos(it.c.cfg.Now())
+	in := &intent{txn: j.txn, primary: j.items[0].key.name, remove: it.remove, last: j.last, deadline: j.deadline}
+	body := w.cur
+	if it.renewed {
+		body = nil
+	}
+	if body != nil {
+		in.keepTTL = it.c.lease(body).ttl(now)
+	}
+	var edits []edit
+	if !it.remove {
+		d, err := w.draft()
+		if err == nil {
+			err = d.fits(limit - room)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if it.renewed {
+			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
+		}
+		in.head, edits = d.head, d.pkgs
+		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
+	}
+	it.ttl = longer(j.ttl, in.putTTL)
+	if body != nil {
+		it.ttl = longer(it.ttl, in.keepTTL)
+	}
+	raw, err := body.withSection(it.key, in.section(edits), limit)
+	return raw, it.ttl, err
+}
+
+// longestTTL is the longest that any session of the transaction, as it was
+// loaded or as it will be, is to be kept for. An item with an intent must live
+// that long: it may have to be asked, or asked about, as long as any other.
+func (j *joint) longestTTL() time.Duration {
+	longest := time.Second
+	for _, it := range j.items {
+		s := it.w.s
+		now := nanos(it.c.cfg.Now())
+		longest = longer(longest, it.c.leaseOf(&head{access: now, timeout: s.timeout, end: s.end()}).ttl(now))
+		if s.base != nil {
+			longest = longer(longest, it.c.lease(s.base).ttl(now))
+		}
+	}
+	return longest
+}
+
+// longer returns the longer of two TTLs, of which 0 is without end.
+func longer(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
+
+// readBack reads all items, for the versions that deciding and installing
+// compare against.
+func (j *joint) readBack(ctx context.Context) error {
+	return inParallel(len(j.items), func(i int) error { return j.reread(ctx, j.items[i]) })
+}
+
+func (j *joint) reread(ctx context.Context, it *item) error {
+	m, v, err := it.c.stored(ctx, it.key)
+	if err != nil {
+		return err
+	}
+	if !m.holds(j.txn) {
+		return errUndone
+	}
+	it.placed, it.version = m, v
+	return nil
+}
+
+// errUndone says that somebody took an intent away, after its deadline.
+var errUndone = fmt.Errorf("%w: the transaction was not decided in time and has been undone", ErrConflict)
+
+// extend moves the primary's deadline past the time for which a JoinLast
+// participant may take to commit. That the primary can still be swapped is the
+// last look at this side.
+func (j *joint) extend(ctx context.Context, by time.Duration) error {
+	it := j.items[0]
+	in := *it.placed.intent
+	in.deadline = addTime(nanos(it.c.cfg.Now()), by)
+	raw, err := it.placed.body().withSection(it.key, in.section(in.pkgs.all()), it.c.cfg.MaxSize)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		err := it.c.store.CompareAndSwap(ctx, it.key.name, raw, it.ttl, it.version)
+		if errors.Is(err, ErrConflict) || isNotFound(err) {
+			// With a lost reply before it, this may be our own write.
+			if try == 0 {
+				return errUndone
+			}
+		} else if err != nil && certain(err) {
+			return err
+		}
+		lost := err != nil
+		if err := j.reread(ctx, it); err != nil {
+			return undecided(err)
+		}
+		if !lost || it.placed.intent.deadline == in.deadline {
+			return nil
+		}
+		if err := pause(ctx, retryBase, retryMax, try); err != nil {
+			return fmt.Errorf("%w: while preparing: %v", ErrUnavailable, err)
+		}
+	}
+}
+
+// decide swaps the primary for its new body and a note. insist: a JoinLast
+// participant has committed already, so there is no way back.
+func (j *joint) decide(ctx context.Context, insist bool) error {
+	it := j.items[0]
+	n := &note{txn: j.txn, ttl: it.placed.intent.putTTL}
+	ttl := time.Second
+	for _, o := range j.items {
+		ttl = longer(ttl, o.ttl)
+		if o != it {
+			n.keys = append(n.keys, o.key.name)
+		}
+	}
+	var noted []section
+	if len(n.keys) > 0 || it.remove {
+		noted = append(noted, n.section())
+	} else {
+		ttl = n.ttl
+	}
+	raw, err := it.placed.installed(it.key, noted...)
+	if err != nil {
+		return err
+	}
+	doubt := false
+	for try := 0; ; try++ {
+		err := it.c.store.CompareAndSwap(ctx, it.key.name, raw, ttl, it.version)
+		switch refusal := errors.Is(err, ErrConflict) || isNotFound(err); {
+		case err == nil:
+			j.decided = true
+			return nil
+		case !certain(err) || refusal && doubt:
+			doubt = true
+			decided, err := j.look(ctx, it, try)
+			if decided || err != nil {
+				j.decided = decided
+				return err
+			}
+		case refusal:
+			return errUndone
+		case !doubt && !insist:
+			return err
+		}
+		if perr := pause(ctx, retryBase, retryMax, try); perr != nil {
+			if doubt {
+				return fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
+			}
+			return err
+		}
+	}
+}
+
+// look finds out, after a lost reply, whether the primary was decided. Neither
+// an answer nor an error: the same write may be sent again.
+func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err error) {
+	for ; ; try++ {
+		m, v, err := it.c.stored(ctx, it.key)
+		switch {
+		case err != nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupportedVersion)):
+			return false, unknown(err)
+		case err != nil:
+			if pause(ctx, retryBase, retryMax, try) != nil {
+				return false, fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
+			}
+		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.placed.intent.head.commit):
+			return true, nil
+		case m != nil && v == it.version:
+			return false, nil
+		case m.body() != nil && it.placed.body() != nil && m.wrote(it.placed.commit):
+			// It descends from the old body without naming us.
+			return false, errUndone
+		default:
+			return false, fmt.Errorf("%w: the primary was replaced after a lost reply", ErrOutcomeUnknown)
+		}
+	}
+}
+
+// finish installs the other items, all at once, and then lets the note go. What
+// fails of it is left to whoever meets the items.
+func (j *joint) finish(ctx context.Context) {
+	if len(j.items) == 0 || len(j.items) == 1 && !j.items[0].remove {
+		return // there is no note
+	}
+	primary := j.items[0]
+	var noted *image
+	var v Version
+	installed := make([]bool, len(j.items))
+	err := inParallel(len(j.items), func(i int) (err error) {
+		it := j.items[i]
+		if i == 0 {
+			noted, v, err = it.c.stored(ctx, it.key)
+			return err
+		}
+		installed[i], err = it.c.install(ctx, it.key, it.placed, it.version)
+		return err
+	})
+	switch {
+	case err != nil || !noted.notes(j.txn):
+	case slices.Contains(installed[1:], false):
+		_ = primary.c.settle(ctx, primary.key, noted, v) // looks at each once more
+	default:
+		_, _ = primary.c.strip(ctx, primary.key, noted, v)
+	}
+}
+
+// rollback takes the intents away, the primary's first. What cannot be reached
+// lapses.
+func (j *joint) rollback(ctx context.Context) {
+	if len(j.items) == 0 {
+		return
+	}
+	_ = j.withdraw(ctx, j.items[0])
+	others := j.items[1:]
+	_ = inParallel(len(others), func(i int) error { return j.withdraw(ctx, others[i]) })
+}
+
+func (j *joint) withdraw(ctx context.Context, it *item) error {
+	if !it.tried {
+		return nil
+	}
+	return it.c.withdraw(ctx, it.key, j.txn)
+}
