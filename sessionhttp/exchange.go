@@ -25,6 +25,9 @@ type exchange struct {
 	r *http.Request // as the handler gets it
 	w response
 
+	budget budget                      // of the commit at the end
+	hook   func(context.Context) error // look; made once, as making it allocates
+
 	mu       sync.Mutex
 	tx       *sd.Txn
 	sess     *sd.Session // nil until it is asked for, and again after each transaction
@@ -102,7 +105,10 @@ func (ex *exchange) session(ctx context.Context) (*sd.Session, error) {
 	}
 	s, err := ex.open(ctx)
 	if err == nil {
-		err = ex.tx.BeforeCommit(ex.look)
+		if ex.hook == nil {
+			ex.hook = ex.look
+		}
+		err = ex.tx.BeforeCommit(ex.hook)
 	}
 	if ex.fault = err; err != nil {
 		return nil, err
@@ -171,7 +177,7 @@ func (ex *exchange) look(context.Context) error {
 	}
 	ex.outlook = o
 	if ex.rounds++; ex.rounds < lookRounds {
-		return ex.tx.BeforeCommit(ex.look)
+		return ex.tx.BeforeCommit(ex.hook)
 	}
 	return nil
 }
@@ -255,9 +261,9 @@ func (ex *exchange) end(status int) error {
 	case refused:
 		_ = tx.Rollback() // of participants that cannot: nothing of theirs is ours to tell
 	default:
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ex.r.Context()), ex.m.cfg.CommitTimeout)
-		err = tx.Commit(ctx)
-		cancel()
+		ex.budget.start(ex.r.Context(), ex.m.cfg.CommitTimeout)
+		err = tx.Commit(&ex.budget)
+		ex.budget.end(context.Canceled)
 	}
 	ex.mu.Lock()
 	defer ex.mu.Unlock()

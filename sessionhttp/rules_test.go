@@ -631,3 +631,13 @@ func TestParallelRequestsOfOneVisitorLoseNothing(t *testing.T) {
 		}))
 	})
 }
+
+func TestAnUnknownIDIsNoHindranceUnderSerializable(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.HandlerFunc, ...options) *site) {
+		s := start(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, must(count(r))) },
+			options{container: sd.Config{Conflict: sd.Serializable}})
+		c := s.visitor()
+		require.Equal(t, "1", s.ask(c, "GET", "/", s.with(strings.Repeat("b", 43))).body)
+		require.Equal(t, "2", s.ask(c, "GET", "/").body)
+	})
+}
