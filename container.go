@@ -80,7 +80,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if store == nil {
 		fault("no store")
-	} else if !reflect.TypeOf(store).Comparable() {
+	} else if !reflect.ValueOf(store).Comparable() {
 		fault("a store of type %T cannot be compared; use a pointer", store)
 	}
 	if len(cfg.Name) > maxNameOfContainer || strings.ContainsFunc(cfg.Name, notInName) {
@@ -263,6 +263,9 @@ func (c *Container) View(ctx context.Context, id string, fn func(*Session) error
 }
 
 func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
+	if fn == nil {
+		return nil
+	}
 	return func(tx *Txn) error {
 		s, err := c.Session(ctx, tx, id)
 		if err != nil {

@@ -113,15 +113,16 @@ func (s *Session) Txn() *Txn { return s.u.tx }
 func (s *Session) Pkg(name string) *PkgData {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
-	return s.pkg(name)
-}
-
-func (s *Session) pkg(name string) *PkgData {
 	i, found := s.findPkg(name)
-	if !found {
-		s.pkgs = slices.Insert(s.pkgs, i, &PkgData{s: s, name: name})
+	switch {
+	case found:
+		return s.pkgs[i]
+	case s.u.tx.err() != nil: // the list belongs to Commit now
+		return &PkgData{s: s, name: name}
 	}
-	return s.pkgs[i]
+	p := &PkgData{s: s, name: name}
+	s.pkgs = slices.Insert(s.pkgs, i, p)
+	return p
 }
 
 func (s *Session) findPkg(name string) (int, bool) {

@@ -119,6 +119,9 @@ func (u *unit) Savepoint() (func() error, error) {
 	return func() error {
 		u.tx.mu.Lock()
 		defer u.tx.mu.Unlock()
+		if err := u.tx.err(); err != nil {
+			return err // Commit or Rollback came between: the work is theirs
+		}
 		u.log.backTo(mark)
 		return nil
 	}, nil
@@ -127,7 +130,9 @@ func (u *unit) Savepoint() (func() error, error) {
 func (u *unit) empty() {
 	u.tx.mu.Lock()
 	defer u.tx.mu.Unlock()
-	u.log.backTo(0)
+	if u.tx.err() == nil {
+		u.log.backTo(0)
+	}
 }
 
 func (u *unit) company(others, last bool) { u.others, u.last = others, last }
