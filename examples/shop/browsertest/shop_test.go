@@ -169,7 +169,7 @@ func TestThePictureShowsTheShopAtWork(t *testing.T) {
 	b.open("/")
 	b.click("#fire", "document.querySelector('#race-result').dataset.there")
 	b.until("document.querySelector('#packages').innerText.includes('reserved')")
-	require.Equal(t, "22", b.text("#count"))
+	b.until("document.querySelector('#count').innerText === '22'")
 	b.until("document.querySelector('#packages').innerText.includes('teapot')")
 	b.do(chromedp.Evaluate[chromedp.Void]("document.activeElement.blur()"))
 	png := result(b, chromedp.CaptureScreenshot())
