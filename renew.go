@@ -62,11 +62,13 @@ func (w *write) renew(budget, ctx context.Context) error {
 // against. If another commit changed it, it returns what is there now.
 func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error) {
 	for ; ; try++ {
+		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
 		switch {
 		case err == nil:
 			return nil, Version{}, nil
 		case isNotFound(err):
+			w.stats.absent = true
 			return nil, Version{}, ErrGone
 		case certain(err) && !errors.Is(err, ErrConflict):
 			return nil, Version{}, err
@@ -104,6 +106,7 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Vers
 		case lost:
 			return nil, Version{}, fmt.Errorf("%w: the old session is absent after a lost reply", ErrOutcomeUnknown)
 		default:
+			w.stats.absent = m == nil
 			return nil, Version{}, ErrGone
 		}
 	}
