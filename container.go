@@ -24,6 +24,8 @@ type Config struct {
 	Timeout    time.Duration  // idle timeout; default 1 h; NoTimeout: never
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
+	RenewEvery time.Duration  // a session is given a new id when it is used, not by View, this long after it got the last; 0: never
+	RenewGrace time.Duration  // how long the old id leads to the new one then; default 30 s
 	Codec      Codec          // of values; default MessagePack
 	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
@@ -64,6 +66,7 @@ const (
 	defaultName          = "session"
 	defaultTimeout       = time.Hour
 	defaultResolution    = 5 * time.Minute // under NoTimeout
+	defaultRenewGrace    = 30 * time.Second
 	defaultCommitTimeout = 5 * time.Second
 	defaultMaxSize       = 1<<20 - 2<<10
 	maxNameOfContainer   = 64
@@ -87,7 +90,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if store == nil {
 		fault("no store")
-	} else if !reflect.TypeOf(store).Comparable() {
+	} else if !reflect.ValueOf(store).Comparable() {
 		fault("a store of type %T cannot be compared; use a pointer", store)
 	}
 	if len(cfg.Name) > maxNameOfContainer || strings.ContainsFunc(cfg.Name, notInName) {
@@ -101,6 +104,12 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	}
 	if cfg.Lifetime < 0 {
 		fault("Lifetime is negative")
+	}
+	if cfg.RenewEvery < 0 {
+		fault("RenewEvery is negative")
+	}
+	if cfg.RenewGrace < 0 {
+		fault("RenewGrace is negative")
 	}
 	if cfg.Codec != nil && !usableCodec(cfg.Codec) {
 		fault("Codec has the id %d, which is reserved", cfg.Codec.ID())
@@ -151,6 +160,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = MessagePack()
+	}
+	if cfg.RenewGrace == 0 {
+		cfg.RenewGrace = defaultRenewGrace
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts
@@ -251,7 +263,11 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 			return s, nil
 		}
 		if s != nil {
-			return s, u.load(ctx, s)
+			err := u.load(ctx, s)
+			if err == errLoaded {
+				continue
+			}
+			return s, err
 		}
 		select {
 		case <-wait: // another goroutine has loaded it, or failed to
@@ -280,6 +296,9 @@ func (c *Container) View(ctx context.Context, id string, fn func(*Session) error
 }
 
 func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
+	if fn == nil {
+		return nil
+	}
 	return func(tx *Txn) error {
 		s, err := c.Session(ctx, tx, id)
 		if err != nil {

@@ -59,7 +59,7 @@ func newJoint(u *unit, changed []*Session) *joint {
 		w := newWrite(s)
 		w.txn = j.txn
 		it := &item{w: w, c: s.c, key: w.key, remove: s.destroyed}
-		if s.base != nil && s.newID != "" && !s.destroyed {
+		if w.renews && !s.destroyed {
 			it.remove = true
 			renewed = append(renewed, &item{w: w, c: s.c, key: s.c.storageKey(s.newID), renewed: true})
 		}
@@ -197,15 +197,17 @@ func (j *joint) put(ctx context.Context, it *item, raw []byte, ttl time.Duration
 func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool) (gone bool, err error) {
 	if !it.w.s.destroyed {
 		_, err = it.w.rebase(budget, ctx, try, wait)
+		it.key = it.w.key // it may have been renewed
 		return false, err
 	}
 	if err := it.w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := it.c.clean(budget, it.key, wait)
+	m, v, err := it.w.reach(budget, wait)
 	if err != nil {
 		return false, it.w.orTired(budget, err)
 	}
+	it.key = it.w.key
 	if m == nil || m.birth != it.w.s.base.birth {
 		return true, nil
 	}
@@ -228,6 +230,13 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	}
 	if body != nil {
 		in.keepTTL = it.c.lease(body).ttl(now)
+	}
+	if it.remove && !w.s.destroyed && w.s.grace > 0 {
+		f, _, err := w.forwardItem()
+		if err != nil {
+			return nil, 0, err
+		}
+		in.forward, in.putTTL = f, forwardTTL(w.s.grace)
 	}
 	var edits []edit
 	if !it.remove {

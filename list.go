@@ -137,7 +137,10 @@ func (c *Container) glimpse(ctx context.Context, key storageKey) (*image, error)
 			if err != nil || raw == nil {
 				return nil, err
 			}
-			return decodeImage(raw, key)
+			if m, err = decodeImage(raw, key); err != nil {
+				return nil, err
+			}
+			return m.body(), nil
 		}
 		// Undone, unless the item was settled in between, perhaps the other way.
 		now, nowV, err := c.stored(ctx, key)

@@ -149,20 +149,20 @@ func TestListGoesOnBehindASessionThatCannotBeRead(t *testing.T) {
 // all or nothing, whichever write was the last of a client that died; but it
 // writes nothing itself.
 func TestListShowsAllOrNothingOfATransaction(t *testing.T) {
-	for name, members := range shapes {
+	for name, legs := range shapes {
 		t.Run(name, func(t *testing.T) {
 			for _, fate := range []storetest.Fault{storetest.DieBefore, storetest.DieAfter} {
 				died := true
 				for k := 1; died; k++ {
 					synctest.Test(t, func(t *testing.T) {
 						inner := memstore.New(memstore.Config{})
-						w := &world{t: t, members: members}
+						w := &world{t: t, legs: legs}
 						w.setUp(inner)
 						faulty := storetest.NewFaulty(inner, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{k: fate}})
 						_ = w.run(faulty)
 						died = faulty.Died()
 						before, after := []string{}, []string{}
-						for _, m := range members {
+						for _, m := range legs {
 							if m.before != 0 {
 								before = append(before, fmt.Sprint(m.container, m.before))
 							}
@@ -195,16 +195,16 @@ func TestListShowsAllOrNothingOfATransaction(t *testing.T) {
 
 // An intent whose transaction was undone at its primary alone counts as nothing.
 func TestListShowsNothingOfATransactionThatWasUndone(t *testing.T) {
-	members := shapes["all changed"]
-	for who := range members {
+	legs := shapes["all changed"]
+	for who := range legs {
 		synctest.Test(t, func(t *testing.T) {
 			inner := memstore.New(memstore.Config{})
-			w := &world{t: t, members: members}
+			w := &world{t: t, legs: legs}
 			w.setUp(inner)
 			faulty := storetest.NewFaulty(inner, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{3: storetest.DieAfter}})
 			require.ErrorIs(t, w.run(faulty), sd.ErrUnavailable, "all intents are placed, and nothing is decided")
 			time.Sleep(time.Minute) // past the deadline
-			require.NoError(t, containers(t, inner)[members[who].container].Update(t.Context(), id(who), setIn("other", "k", 1)))
+			require.NoError(t, containers(t, inner)[legs[who].container].Update(t.Context(), id(who), setIn("other", "k", 1)))
 			listed := map[int]bool{}
 			for _, c := range containers(t, inner) {
 				for _, s := range listing(t, c) {
@@ -232,9 +232,9 @@ func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New(memstore.Config{})
 		plain := sealing(t, store, "c")
-		require.NoError(t, plain.Update(t.Context(), "plain", set("in clear")))
+		require.NoError(t, plain.Update(t.Context(), "plain", setTo("in clear")))
 		c := sealing(t, store, "c", key(1))
-		require.NoError(t, c.Update(t.Context(), "sealed", set("secret")))
+		require.NoError(t, c.Update(t.Context(), "sealed", setTo("secret")))
 		for _, c := range []*sd.Container{c, plain} {
 			sealed := 0
 			for _, s := range listing(t, c) {

@@ -208,6 +208,9 @@ func Pop[T any](p *PkgData, key string) (T, error) {
 // held while change runs, so it may use the session, and it runs again if
 // another goroutine changed the value meanwhile.
 func Modify[T any](p *PkgData, key string, change func(*T) error) error {
+	if change == nil {
+		return fmt.Errorf("%w: a nil function", ErrInvalid)
+	}
 	return p.update(key, func(was Value) ([]byte, bool, error) {
 		var v T
 		if !was.IsZero() {

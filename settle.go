@@ -24,6 +24,7 @@ var errWait = fmt.Errorf("%w: another transaction over several sessions is under
 // truth is what an item stands for at one moment.
 type truth struct {
 	body       *image // nil: absent
+	forwarded  *image // an item that holds a forward
 	version    Version
 	comparable bool // version may be compared against: there was neither intent nor note
 	undecided  bool // a foreign transaction is
@@ -62,6 +63,9 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 			return truth{comparable: true}, err
 		}
 		t := truth{body: m.body(), version: v, comparable: m.settled()}
+		if m.forward != nil {
+			t.forwarded = m
+		}
 		if m.intent == nil {
 			return t, nil
 		}
@@ -96,10 +100,15 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 		if err != nil || raw == nil {
 			return truth{}, err
 		}
-		if t.body, err = decodeImage(raw, key); err == nil {
-			err = t.body.readable()
+		now, err := decodeImage(raw, key)
+		if err != nil {
+			return truth{}, err
 		}
-		return t, err
+		t.body, t.forwarded = now.body(), nil
+		if now.forward != nil {
+			t.forwarded = now
+		}
+		return t, now.readable()
 	}
 }
 

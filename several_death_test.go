@@ -16,8 +16,8 @@ import (
 	"github.com/seed-ad7f1900/sessiondata/storetest"
 )
 
-// member is one session of a transaction that a client does not survive.
-type member struct {
+// leg is one session of a transaction that a client does not survive.
+type leg struct {
 	container string
 	before    int // 0: absent
 	after     int // 0: destroyed
@@ -25,7 +25,7 @@ type member struct {
 }
 
 // shapes are the transactions whose every write is tried as the last.
-var shapes = map[string][]member{
+var shapes = map[string][]leg{
 	"one new, one destroyed, two containers": {{"a", 100, 90, false}, {"b", 30, 0, false}, {"a", 0, 40, false}},
 	"one renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, false}, {"a", 0, 7, false}},
 	"all renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, true}},
@@ -36,9 +36,9 @@ var shapes = map[string][]member{
 
 // world is the sessions of a shape over one store.
 type world struct {
-	t       *testing.T
-	members []member
-	newIDs  []string // of renewed members
+	t      *testing.T
+	legs   []leg
+	newIDs []string // of renewed legs
 }
 
 func containers(t *testing.T, store sd.Store) map[string]*sd.Container {
@@ -54,7 +54,7 @@ func containers(t *testing.T, store sd.Store) map[string]*sd.Container {
 func id(i int) string { return fmt.Sprintf("session %d", i) }
 
 func (w *world) setUp(store sd.Store) {
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		if m.before == 0 {
 			continue
 		}
@@ -67,9 +67,9 @@ func (w *world) setUp(store sd.Store) {
 // run makes the transaction and returns what Commit said.
 func (w *world) run(store sd.Store) error {
 	cs := containers(w.t, store)
-	w.newIDs = make([]string, len(w.members))
+	w.newIDs = make([]string, len(w.legs))
 	tx := sd.Begin()
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		s, err := cs[m.container].Session(w.t.Context(), tx, id(i))
 		require.NoError(w.t, err)
 		if m.after == 0 {
@@ -94,12 +94,12 @@ func value(t *testing.T, c *sd.Container, id string) (v int) {
 	return v
 }
 
-// outcome says whether the transaction happened, from every member but skip. It
+// outcome says whether the transaction happened, from every leg but skip. It
 // fails the test on a half.
 func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 	cs := containers(w.t, store)
 	seen := map[bool][]string{}
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		if i == skip {
 			continue
 		}
@@ -138,15 +138,15 @@ var firstActs = map[string]func(*sd.Session) error{
 // none, and nobody reads a half, also when the process dies after any of its
 // writes, whether or not that write arrived, and whatever is done first then.
 func TestRule13_AClientThatDiesAtAnyWriteLeavesAllOrNone(t *testing.T) {
-	for name, members := range shapes {
+	for name, legs := range shapes {
 		t.Run(name, func(t *testing.T) {
 			for _, fate := range []storetest.Fault{storetest.DieBefore, storetest.DieAfter} {
 				died := true
 				for k := 1; died; k++ {
 					for act := range firstActs {
-						for who := range members {
+						for who := range legs {
 							synctest.Test(t, func(t *testing.T) {
-								died = dieAt(t, members, k, fate, act, who)
+								died = dieAt(t, legs, k, fate, act, who)
 							})
 						}
 					}
@@ -157,17 +157,17 @@ func TestRule13_AClientThatDiesAtAnyWriteLeavesAllOrNone(t *testing.T) {
 }
 
 // dieAt runs one such story, and reports whether the client died.
-func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act string, who int) bool {
+func dieAt(t *testing.T, legs []leg, k int, fate storetest.Fault, act string, who int) bool {
 	t.Helper()
 	inner := memstore.New(memstore.Config{})
-	w := &world{t: t, members: members}
+	w := &world{t: t, legs: legs}
 	w.setUp(inner)
 	faulty := storetest.NewFaulty(inner, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{k: fate}})
 	said := w.run(faulty)
 	what := fmt.Sprintf("write %d is %v, then somebody %s session %d; Commit said %v", k, fate, act, who, said)
 
 	// Somebody meets one of the sessions first.
-	c := containers(t, inner)[members[who].container]
+	c := containers(t, inner)[legs[who].container]
 	skip := who
 	if act == "reads" || act == "writes" {
 		skip = -1
@@ -178,8 +178,8 @@ func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act stri
 		return firstActs[act](s)
 	}), what)
 	happened := w.outcome(inner, skip)
-	if skip == who && !members[who].renew {
-		require.Equal(t, existed, happened && members[who].after != 0 || !happened && members[who].before != 0, what)
+	if skip == who && !legs[who].renew {
+		require.Equal(t, existed, happened && legs[who].after != 0 || !happened && legs[who].before != 0, what)
 	}
 	switch {
 	case said == nil:
@@ -188,7 +188,7 @@ func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act stri
 		require.False(t, happened, what)
 	}
 	// Everything can be written again.
-	for i, m := range members {
+	for i, m := range legs {
 		require.NoError(t, containers(t, inner)[m.container].Update(t.Context(), id(i), func(s *sd.Session) error {
 			return s.Pkg("p").Set("v", 1000+i)
 		}), what)
@@ -200,13 +200,13 @@ func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act stri
 // Rule 13: until the decision every reader sees the sessions as they were before
 // the transaction, and after it as they are after it, whichever write comes next.
 func TestRule13_NobodyReadsAnUndecidedChange(t *testing.T) {
-	for name, members := range shapes {
+	for name, legs := range shapes {
 		t.Run(name, func(t *testing.T) {
 			inner := memstore.New(memstore.Config{})
-			w := &world{t: t, members: members}
+			w := &world{t: t, legs: legs}
 			w.setUp(inner)
-			n := len(members)
-			for _, m := range members {
+			n := len(legs)
+			for _, m := range legs {
 				if m.renew {
 					n++ // an item more
 				}

@@ -690,3 +690,50 @@ func BenchmarkTrace(b *testing.B) {
 		})
 	}
 }
+
+// A session that was renewed with a grace period goes by the id that it has now,
+// whichever it was asked for by; what leads there is no session.
+func TestTraceAndListFollowARenewalWithAGracePeriod(t *testing.T) {
+	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
+	require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", 1)))
+	log.take()
+	tx := sd.Begin()
+	for id, do := range map[string]func(*sd.Session) error{
+		"old": func(s *sd.Session) error { _, err := s.RenewAfter(time.Minute); return err },
+		"new": setIn("p", "k", 2),
+	} {
+		s, err := c.Session(t.Context(), tx, id)
+		require.NoError(t, err)
+		require.NoError(t, do(s))
+	}
+	during := -1
+	require.NoError(t, tx.JoinLast(&meanwhile{func() { during = len(listing(t, c)) }}))
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, 1, during)
+	require.Len(t, listing(t, c), 2)
+	var renewed sd.SessionRef
+	for i, event := range log.events {
+		if event == "renewed to" {
+			renewed = log.refs[i]
+		}
+	}
+	log.take()
+	require.NoError(t, c.View(t.Context(), "old", func(s *sd.Session) error {
+		require.False(t, s.IsNew())
+		return nil
+	}))
+	require.Equal(t, renewed, log.refs[0])
+	require.Equal(t, 2, log.loads[len(log.loads)-1].RoundTrips)
+	require.Equal(t, renewed, log.lastEnd().Sessions[0].Session)
+
+	// By both ids within one transaction it is one session, loaded once.
+	require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
+		first, err := c.Session(t.Context(), tx, "old")
+		require.NoError(t, err)
+		again, err := c.Session(t.Context(), tx, first.ID())
+		require.NoError(t, err)
+		require.Same(t, first, again)
+		return nil
+	}))
+	require.Len(t, log.lastEnd().Sessions, 1)
+}

@@ -62,7 +62,8 @@ type unitTrace struct {
 
 // sessionTrace is what is noted of one session.
 type sessionTrace struct {
-	ref       SessionRef
+	key       string     // that ref was made of
+	ref       SessionRef // under the id that it is stored under
 	ended     *image // what was met and had expired
 	tried     bool   // recording the access was
 	accessErr error
@@ -87,7 +88,7 @@ func (u *unit) observe(s *Session) {
 	if s.c.cfg.Trace == nil {
 		return
 	}
-	s.trace = &sessionTrace{ref: newSessionRef(s.c, s.key.name)}
+	s.trace = &sessionTrace{key: s.key.name, ref: newSessionRef(s.c, s.key.name)}
 	if u.trace == nil {
 		u.trace = new(unitTrace)
 		u.tx.after = append(u.tx.after, u.report)
@@ -119,8 +120,11 @@ func (u *unit) traceLoad(ctx context.Context, s *Session) (_ context.Context, to
 		trips, read := m.trips.Load(), m.read.Load()
 		u.trace.meter.trips.Add(trips)
 		u.trace.meter.read.Add(read)
-		if err == nil && !s.loaded {
-			return // a panic is on its way
+		if err == nil && !s.loaded || err == errLoaded {
+			return // a panic is on its way, or it is here under another id
+		}
+		if s.key.name != s.trace.key {
+			s.trace.ref = newSessionRef(s.c, s.key.name) // a forward has led on
 		}
 		t := s.c.cfg.Trace
 		tell(ctx, "Loaded", t.Loaded, LoadInfo{

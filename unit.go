@@ -3,6 +3,7 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -56,7 +57,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		return nil, nil, err
 	}
 	for _, s := range u.sessions {
-		if s.id != id && s.newID != id || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
+		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
 			continue
 		}
 		switch {
@@ -92,7 +93,7 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		}
 		close(s.loading)
 	}()
-	t, err := s.c.truth(ctx, s.key)
+	t, err := u.arrive(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,58 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	return nil
 }
 
+// arrive reads the session, following forwards from an id that was renewed: s is
+// then the session under the id that they lead to, one round trip each. Where
+// nothing is there any more, it is a new one under the id asked for.
+func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
+	id, key := s.id, s.key
+	first, err := s.c.truth(ctx, key)
+	t := first
+	for range maxForwards {
+		if err != nil || t.body != nil {
+			return t, err
+		}
+		to, ok, err := s.c.follow(s.id, s.key, t.forwarded)
+		if err != nil {
+			return t, err
+		}
+		if !ok {
+			break
+		}
+		if err := u.alias(s, to); err != nil {
+			return t, err
+		}
+		if t, err = s.c.truth(ctx, s.key); err != nil {
+			return t, err
+		}
+	}
+	if s.key != key && t.body == nil {
+		u.tx.mu.Lock()
+		defer u.tx.mu.Unlock()
+		s.id, s.key, t = id, key, first
+	}
+	return t, nil
+}
+
+// alias makes s, which is being loaded, the session under another id. errLoaded:
+// the transaction holds that already, and from now on under both ids.
+func (u *unit) alias(s *Session, to string) error {
+	u.tx.mu.Lock()
+	defer u.tx.mu.Unlock()
+	for _, o := range u.sessions {
+		if o != s && o.c == s.c && (o.id == to || slices.Contains(o.others, to)) {
+			o.others = append(append(o.others, s.others...), s.id)
+			return errLoaded
+		}
+	}
+	s.others = append(s.others, s.id)
+	s.id, s.key = to, s.c.storageKey(to)
+	return nil
+}
+
+// errLoaded never leaves this package: open looks again.
+var errLoaded = errors.New("sessiondata: the session is loaded under another id")
+
 // codecFor returns the codec of a stored session, or for a new one.
 func (c *Container) codecFor(m *image) (Codec, error) {
 	if m == nil || c.lease(m).expired(nanos(c.cfg.Now())) {
@@ -127,6 +180,9 @@ func (u *unit) Savepoint() (func() error, error) {
 	return func() error {
 		u.tx.mu.Lock()
 		defer u.tx.mu.Unlock()
+		if err := u.tx.err(); err != nil {
+			return err // Commit or Rollback came between: the work is theirs
+		}
 		u.log.backTo(mark)
 		return nil
 	}, nil
@@ -135,7 +191,9 @@ func (u *unit) Savepoint() (func() error, error) {
 func (u *unit) empty() {
 	u.tx.mu.Lock()
 	defer u.tx.mu.Unlock()
-	u.log.backTo(0)
+	if u.tx.err() == nil {
+		u.log.backTo(0)
+	}
 }
 
 func (u *unit) company(others, last bool) { u.others, u.last = others, last }
@@ -159,6 +217,15 @@ func (u *unit) Prepare(ctx context.Context) error {
 		} else {
 			unchanged = append(unchanged, s)
 		}
+	}
+	if len(changed) > 1 || u.others || u.last {
+		// A periodic renewal is worth no intents: it is left to another time.
+		changed = slices.DeleteFunc(changed, func(s *Session) bool {
+			if s.periodic {
+				s.newID, s.periodic = "", false
+			}
+			return s.status() == Unmodified
+		})
 	}
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
@@ -250,7 +317,13 @@ func (u *unit) decide(ctx context.Context) error {
 	defer u.release()
 	switch {
 	case u.work != nil:
-		return u.work.run(u.budget, ctx)
+		err := u.work.run(u.budget, ctx)
+		if err != nil && u.work.s.periodic && u.work.mine.empty() {
+			// Nothing but a periodic renewal has failed: the next use tries again.
+			_ = u.work.dropRenewal()
+			err = nil
+		}
+		return err
 	case u.joint == nil || len(u.joint.items) == 0:
 		return nil
 	case u.last:
