@@ -64,8 +64,8 @@ type unitTrace struct {
 type sessionTrace struct {
 	key       string     // that ref was made of
 	ref       SessionRef // under the id that it is stored under
-	ended     *image // what was met and had expired
-	tried     bool   // recording the access was
+	ended     *image     // what was met and had expired
+	tried     bool       // recording the access was
 	accessErr error
 }
 
