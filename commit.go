@@ -44,6 +44,8 @@ type write struct {
 	cur     *image // nil: nothing is there, or what has expired
 	against Version
 	todo    *delta
+
+	stats writeStats
 }
 
 func newWrite(s *Session) *write {
@@ -122,6 +124,7 @@ func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	w.stats.size, w.stats.packages = len(raw), len(d.pkgs)
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
@@ -217,6 +220,7 @@ func (w *write) put(ctx context.Context, key storageKey, raw []byte, ttl time.Du
 	doubt := false
 	for try := 0; ; try++ {
 		var err error
+		w.stats.tries++
 		if w.against == (Version{}) {
 			err = w.s.c.store.Add(ctx, key.name, raw, ttl)
 		} else {
@@ -316,6 +320,7 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	}
 	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
 		if w.s.base != nil {
+			w.stats.absent = m == nil
 			return false, ErrGone
 		}
 		w.cur, w.against, w.todo = nil, v, w.mine
@@ -392,6 +397,7 @@ func (w *write) mergeWith(theirs *image) error {
 	}
 	if err == nil {
 		w.todo = merged
+		w.stats.merges++
 	}
 	return err
 }
@@ -415,6 +421,7 @@ func (w *write) destroy(budget, ctx context.Context) error {
 				return err
 			}
 		}
+		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
 		case err == nil || isNotFound(err):

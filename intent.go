@@ -252,6 +252,9 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		if err != nil {
 			return nil, 0, err
 		}
+		if w.s.trace != nil {
+			w.stats.encoded(d, it.key)
+		}
 		if it.renewed {
 			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
 		}
