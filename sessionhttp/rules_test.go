@@ -272,12 +272,16 @@ func TestAStatusOf500AndAPanicStoreNothing(t *testing.T) {
 		var recovered atomic.Value
 		s := start(func(w http.ResponseWriter, r *http.Request) {
 			must(count(r))
+			w.Header().Set("X-Handler", "yes")
 			fmt.Fprint(w, "partial")
 			switch r.URL.Path {
 			case "/panic":
 				panic("the handler's own")
 			case "/abort":
 				panic(http.ErrAbortHandler)
+			case "/hook":
+				tx, _ := sessionhttp.Txn(r)
+				check(tx.BeforeCommit(func(context.Context) error { panic("a hook's") }))
 			}
 		}, options{outside: func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -296,17 +300,22 @@ func TestAStatusOf500AndAPanicStoreNothing(t *testing.T) {
 			})
 		}})
 		c := s.visitor()
-		for path, want := range map[string]string{"/panic": "the handler's own", "/abort": http.ErrAbortHandler.Error()} {
+		for path, want := range map[string]string{
+			"/panic": "the handler's own", "/abort": http.ErrAbortHandler.Error(), "/hook": "a hook's",
+		} {
 			got := s.try(c, "GET", path)
 			require.Error(t, got.err, "the connection is aborted, as without the middleware")
 			require.Equal(t, want, recovered.Load())
 			require.Zero(t, s.sessions())
 		}
-		got := s.ask(c, "GET", "/panic?answer")
-		require.Equal(t, http.StatusTeapot, got.status)
-		require.Empty(t, got.body)
-		require.Empty(t, got.cookies)
-		require.Zero(t, s.sessions())
+		for _, path := range []string{"/panic?answer", "/hook?answer"} {
+			got := s.ask(c, "GET", path)
+			require.Equal(t, http.StatusTeapot, got.status)
+			require.Empty(t, got.body)
+			require.Empty(t, got.cookies)
+			require.NotContains(t, got.header, "X-Handler")
+			require.Zero(t, s.sessions())
+		}
 	})
 	overBoth(t, func(t *testing.T, start func(http.HandlerFunc, ...options) *site) {
 		s := start(func(w http.ResponseWriter, r *http.Request) {
