@@ -1,6 +1,7 @@
 package sessionhttp_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,5 +137,20 @@ func TestParallelRequestsOfOneVisitorLoseNothing(t *testing.T) {
 			require.Equal(t, 21, o.Pkg("cart").Len())
 			return nil
 		}))
+	})
+}
+
+func TestAnOutcomeThatIsNotKnownIsNotTriedAgain(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.HandlerFunc, ...options) *site) {
+		var runs atomic.Int64
+		s := start(func(w http.ResponseWriter, r *http.Request) {
+			runs.Add(1)
+			tx, _ := sessionhttp.Txn(r)
+			check(tx.BeforeCommit(func(context.Context) error {
+				return fmt.Errorf("%w: %w", sd.ErrOutcomeUnknown, sd.ErrConflict)
+			}))
+		})
+		require.Equal(t, 500, s.ask(s.visitor(), "GET", "/").status)
+		require.EqualValues(t, 1, runs.Load())
 	})
 }
