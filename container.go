@@ -23,7 +23,10 @@ type Config struct {
 	Timeout    time.Duration  // idle timeout; default 1 h; NoTimeout: never
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
+	RenewEvery time.Duration  // a session is given a new id when it is used, not by View, this long after it got the last; 0: never
+	RenewGrace time.Duration  // how long the old id leads to the new one then; default 30 s
 	Codec      Codec          // of values; default MessagePack
+	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
 	Resolve    Resolver       // asked for each value that two commits changed differently; nil: ErrConflict
 	Attempts   int            // tries that Update makes on ErrConflict; default 10
@@ -60,6 +63,7 @@ const (
 	defaultName          = "session"
 	defaultTimeout       = time.Hour
 	defaultResolution    = 5 * time.Minute // under NoTimeout
+	defaultRenewGrace    = 30 * time.Second
 	defaultCommitTimeout = 5 * time.Second
 	defaultMaxSize       = 1<<20 - 2<<10
 	maxNameOfContainer   = 64
@@ -70,6 +74,7 @@ const (
 type Container struct {
 	store  Store
 	cfg    Config
+	ring   ring
 	closed atomic.Bool
 }
 
@@ -95,6 +100,12 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.Lifetime < 0 {
 		fault("Lifetime is negative")
 	}
+	if cfg.RenewEvery < 0 {
+		fault("RenewEvery is negative")
+	}
+	if cfg.RenewGrace < 0 {
+		fault("RenewGrace is negative")
+	}
 	if cfg.Codec != nil && !usableCodec(cfg.Codec) {
 		fault("Codec has the id %d, which is reserved", cfg.Codec.ID())
 	}
@@ -110,6 +121,8 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.MaxSize < 0 || cfg.MaxSize > math.MaxInt32 {
 		fault("MaxSize is not between 0 and %d", math.MaxInt32)
 	}
+	keys := newRing(cfg.Keys, fault)
+	cfg.Keys = nil // only what was made of them is kept
 	setDefaults(&cfg)
 	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
 		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
@@ -117,7 +130,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
 	}
-	return &Container{store: store, cfg: cfg}, nil
+	return &Container{store: store, cfg: cfg, ring: keys}, nil
 }
 
 func setDefaults(cfg *Config) {
@@ -135,6 +148,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = MessagePack()
+	}
+	if cfg.RenewGrace == 0 {
+		cfg.RenewGrace = defaultRenewGrace
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts
@@ -234,7 +250,11 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 			return s, nil
 		}
 		if s != nil {
-			return s, u.load(ctx, s)
+			err := u.load(ctx, s)
+			if err == errLoaded {
+				continue
+			}
+			return s, err
 		}
 		select {
 		case <-wait: // another goroutine has loaded it, or failed to
@@ -283,6 +303,10 @@ func (c *Container) Ping(ctx context.Context) error {
 	return c.store.Ping(ctx)
 }
 
+// Config returns the configuration in force: as given to NewContainer, with the
+// defaults filled in.
+func (c *Container) Config() Config { return c.cfg }
+
 // Close ends the container: opening sessions is ErrClosed from now on, while
 // transactions under way may still commit. The store stays open: it belongs to
 // whoever made it, and other containers may use it.
@@ -308,7 +332,9 @@ func (c *Container) storageKey(id string) storageKey {
 	hash := sha256.Sum256(in)
 	out := make([]byte, 0, maxNameOfContainer+64)
 	out = append(append(out, name...), ':')
-	return newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+	key := newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+	key.seal = c.ring.sealer(name, id)
+	return key
 }
 
 // storeError makes an error of reading match an error of this package.

@@ -3,6 +3,7 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -54,7 +55,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		return nil, nil, err
 	}
 	for _, s := range u.sessions {
-		if s.id != id && s.newID != id || s.c.cfg.Name != c.cfg.Name || s.c.store != c.store {
+		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.store != c.store {
 			continue
 		}
 		switch {
@@ -84,7 +85,7 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		}
 		close(s.loading)
 	}()
-	t, err := s.c.truth(ctx, s.key)
+	t, err := u.arrive(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -102,6 +103,58 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	done = true
 	return nil
 }
+
+// arrive reads the session, following forwards from an id that was renewed: s is
+// then the session under the id that they lead to, one round trip each. Where
+// nothing is there any more, it is a new one under the id asked for.
+func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
+	id, key := s.id, s.key
+	first, err := s.c.truth(ctx, key)
+	t := first
+	for range maxForwards {
+		if err != nil || t.body != nil {
+			return t, err
+		}
+		to, ok, err := s.c.follow(s.id, s.key, t.forwarded)
+		if err != nil {
+			return t, err
+		}
+		if !ok {
+			break
+		}
+		if err := u.alias(s, to); err != nil {
+			return t, err
+		}
+		if t, err = s.c.truth(ctx, s.key); err != nil {
+			return t, err
+		}
+	}
+	if s.key != key && t.body == nil {
+		u.tx.mu.Lock()
+		defer u.tx.mu.Unlock()
+		s.id, s.key, t = id, key, first
+	}
+	return t, nil
+}
+
+// alias makes s, which is being loaded, the session under another id. errLoaded:
+// the transaction holds that already, and from now on under both ids.
+func (u *unit) alias(s *Session, to string) error {
+	u.tx.mu.Lock()
+	defer u.tx.mu.Unlock()
+	for _, o := range u.sessions {
+		if o != s && o.c == s.c && (o.id == to || slices.Contains(o.others, to)) {
+			o.others = append(append(o.others, s.others...), s.id)
+			return errLoaded
+		}
+	}
+	s.others = append(s.others, s.id)
+	s.id, s.key = to, s.c.storageKey(to)
+	return nil
+}
+
+// errLoaded never leaves this package: open looks again.
+var errLoaded = errors.New("sessiondata: the session is loaded under another id")
 
 // codecFor returns the codec of a stored session, or for a new one.
 func (c *Container) codecFor(m *image) (Codec, error) {
@@ -156,6 +209,15 @@ func (u *unit) Prepare(ctx context.Context) error {
 			unchanged = append(unchanged, s)
 		}
 	}
+	if len(changed) > 1 || u.others || u.last {
+		// A periodic renewal is worth no intents: it is left to another time.
+		changed = slices.DeleteFunc(changed, func(s *Session) bool {
+			if s.periodic {
+				s.newID, s.periodic = "", false
+			}
+			return s.status() == Unmodified
+		})
+	}
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
 		return nil
@@ -177,6 +239,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		}
 		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
 		u.joint = newJoint(u, changed)
+		if len(u.joint.items) > maxItems {
+			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
+		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
 			return err
 		}
@@ -230,15 +295,17 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	// What extending takes is taken off the time to commit.
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		cancel()
 		return nil, nil, err
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	return ctx, cancel, nil
 }
 
-// extendMargin covers the time between reading the clock for the deadline and
-// starting the context.
+// extendMargin is how far the deadline lies behind the end of the context: the
+// time to send the decision in.
 const extendMargin = time.Second
 
 // decide sends the one write that is the decision.
@@ -246,7 +313,13 @@ func (u *unit) decide(ctx context.Context) error {
 	defer u.release()
 	switch {
 	case u.work != nil:
-		return u.work.run(u.budget, ctx)
+		err := u.work.run(u.budget, ctx)
+		if err != nil && u.work.s.periodic && u.work.mine.empty() {
+			// Nothing but a periodic renewal has failed: the next use tries again.
+			_ = u.work.dropRenewal()
+			err = nil
+		}
+		return err
 	case u.joint == nil || len(u.joint.items) == 0:
 		return nil
 	case u.last:
@@ -264,7 +337,7 @@ func (u *unit) decide(ctx context.Context) error {
 func (u *unit) Commit(ctx context.Context) error {
 	var due []*Session
 	for _, s := range u.sessions {
-		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
+		if s.due && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
 	}
@@ -328,12 +401,25 @@ func inParallel(n int, f func(int) error) error {
 	return nil
 }
 
-// recordAccess swaps the stored body for the same with the access of now.
+// recordAccess swaps the stored body for the same with the access of now. Over
+// an intent that is undecided it does not; but one that a dead client has left,
+// or a note, is settled first: a session that is used, if only to read, must not
+// end for what lies on it.
 func (s *Session) recordAccess(ctx context.Context) {
 	now := nanos(s.c.cfg.Now())
-	l := s.c.lease(s.base)
+	m, v := s.base, s.version
+	if !s.comparable {
+		var err error
+		m, v, err = s.c.clean(ctx, s.key, false)
+		if err != nil || m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now) {
+			return
+		}
+	}
+	l := s.c.lease(m)
 	l.access = max(l.access, now)
-	_ = s.c.store.CompareAndSwap(ctx, s.key.name, s.base.touched(s.key, l.access), l.ttl(now), s.version)
+	if raw, err := m.touched(s.key, l.access); err == nil {
+		_ = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
+	}
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,
