@@ -98,7 +98,9 @@ func TestEnvelope_WhatIsEncodedIsDecoded(t *testing.T) {
 			prev = m
 		}
 		at := moments.Draw(t, "access")
-		touched, err := decodeImage(prev.touched(testKey, at), testKey)
+		rewritten, err := prev.touched(testKey, at)
+		require.NoError(t, err)
+		touched, err := decodeImage(rewritten, testKey)
 		require.NoError(t, err)
 		h := prev.head
 		h.access = at
