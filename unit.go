@@ -201,11 +201,12 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			t.body, _, err = s.c.clean(ctx, s.key, false)
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
