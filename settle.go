@@ -238,7 +238,7 @@ func (c *Container) installAll(ctx context.Context, n *note) error {
 					return err
 				}
 			}
-			if _, err := c.install(ctx, key, m, v); err != nil {
+			if done, err := c.install(ctx, key, m, v); done || err != nil {
 				return err
 			}
 		}
@@ -257,7 +257,7 @@ func (c *Container) withdraw(ctx context.Context, key storageKey, txn txnID) err
 				return err
 			}
 		}
-		if _, err := c.strip(ctx, key, m, v); err != nil {
+		if done, err := c.strip(ctx, key, m, v); done || err != nil {
 			return err
 		}
 	}

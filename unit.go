@@ -234,6 +234,7 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
 	// What extending takes is taken off the time to commit.
 	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
