@@ -17,6 +17,11 @@ import (
 // that differ by less must not undo it.
 const skewAllowance = 5 * time.Second
 
+// waitMax bounds the pauses of who waits for another transaction. It is longer
+// than for a conflict: each look takes two reads, and the one waited for may be
+// dead, or wait for a last participant.
+const waitMax = 100 * time.Millisecond
+
 // errWait says that a foreign transaction is undecided and its deadline has not
 // passed.
 var errWait = fmt.Errorf("%w: another transaction over several sessions is under way", ErrConflict)
@@ -130,7 +135,7 @@ func (c *Container) clean(ctx context.Context, key storageKey, wait bool) (*imag
 		}
 		err = c.settle(ctx, key, m, v)
 		if errors.Is(err, errWait) && wait {
-			if pause(ctx, retryBase, retryMax, try) == nil {
+			if pause(ctx, retryBase, waitMax, try) == nil {
 				continue
 			}
 		}
