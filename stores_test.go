@@ -64,23 +64,26 @@ func (w *wire) Get(ctx context.Context, key string) (it sd.Item, err error) {
 	return it, err
 }
 
+// A write that is on its way is not called back when its context ends: a test
+// may let it arrive later.
+
 func (w *wire) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	value = bytes.Clone(value)
 	return w.through(call{op: "add", ctx: ctx, key: key, value: value, ttl: ttl}, func() error {
-		return w.Store.Add(ctx, key, value, ttl)
+		return w.Store.Add(context.WithoutCancel(ctx), key, value, ttl)
 	})
 }
 
 func (w *wire) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sd.Version) error {
 	value = bytes.Clone(value)
 	return w.through(call{op: "swap", ctx: ctx, key: key, value: value, ttl: ttl, version: v}, func() error {
-		return w.Store.CompareAndSwap(ctx, key, value, ttl, v)
+		return w.Store.CompareAndSwap(context.WithoutCancel(ctx), key, value, ttl, v)
 	})
 }
 
 func (w *wire) CompareAndDelete(ctx context.Context, key string, v sd.Version) error {
 	return w.through(call{op: "delete", ctx: ctx, key: key, version: v}, func() error {
-		return w.Store.CompareAndDelete(ctx, key, v)
+		return w.Store.CompareAndDelete(context.WithoutCancel(ctx), key, v)
 	})
 }
 
