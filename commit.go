@@ -424,8 +424,10 @@ func (w *write) destroy(budget, ctx context.Context) error {
 		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
-		case err == nil || isNotFound(err):
+		case err == nil:
 			return nil
+		case isNotFound(err):
+			return unknownIf(doubt, w.destroyable(nil))
 		case !certain(err):
 			doubt = true
 		case !errors.Is(err, ErrConflict):
@@ -450,7 +452,7 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		m, v, err := w.reach(budget, true)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
-			return true, nil
+			return true, unknownIf(doubt, w.destroyable(m))
 		case err == nil:
 			w.cur, w.against = m, v
 			return false, w.destroyable(m) // it is there: certainly not removed by us
@@ -461,7 +463,8 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 }
 
 // destroyable holds Serializable to its promise: what was read before the
-// decision to destroy must still be so.
+// decision to destroy must still be so. A nil m: it is gone, and a transaction
+// that took what was in it would have taken that for the second time.
 func (w *write) destroyable(m *image) error {
 	cfg := &w.s.c.cfg
 	if cfg.Conflict != Serializable {

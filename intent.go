@@ -209,7 +209,7 @@ func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool
 	}
 	it.key = it.w.key
 	if m == nil || m.birth != it.w.s.base.birth {
-		return true, nil
+		return true, it.w.destroyable(m)
 	}
 	it.w.cur, it.w.against = m, v
 	return false, it.w.destroyable(m)

@@ -272,11 +272,12 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			t.body, _, err = s.c.clean(ctx, s.key, false)
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
@@ -304,6 +305,7 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
 	// What extending takes is taken off the time to commit.
 	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
