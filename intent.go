@@ -237,6 +237,7 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 			return nil, 0, err
 		}
 		in.forward, in.putTTL = f, forwardTTL(w.s.grace)
+		room += sectionHead + len(f.section().body)
 	}
 	var edits []edit
 	var kept []section // of the new item of a renewed session
