@@ -253,3 +253,25 @@ func TestRule13_AnyReadFails(t *testing.T) {
 		})
 	}
 }
+
+// The primary of a session that was renewed with a grace period tells by the
+// forward, when the note has gone.
+func TestIntents_LostDecisionOfARenewedPrimary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := storeA(t)
+		ids := ascending(t, 2)
+		fill(t, c, 0, ids...)
+		tx := writing(t, c, 1, ids...)
+		_, err := open(t, c, tx, ids[0]).RenewAfter(time.Minute)
+		require.NoError(t, err)
+		inFlight, s := begin(t, containerA(t, w.Store), ids[0]) // settles the note, and follows the forward
+		require.NoError(t, s.Pkg("q").Set("w", 1))
+		w.answer(at(3, func(_ call, pass func() error) error {
+			_ = pass()
+			require.NoError(t, inFlight.Commit(t.Context()))
+			return errNoReply
+		}))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, []any{int64(1), int64(1)}, holding(t, c, ids...))
+	})
+}

@@ -277,3 +277,20 @@ func TestDestroy_WhoseReplyIsLostIsDoneWhenTheSessionIsGone(t *testing.T) {
 	})
 	require.NoError(t, tx.Commit(t.Context()))
 }
+
+// Sessions whose periodic renewal is left to another time are validated as any
+// that was only read.
+func TestRule16_SessionsDueForRenewalAreValidated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := storeA(t, sd.Config{Conflict: sd.Serializable, RenewEvery: time.Minute})
+		ids := ascending(t, 3)
+		fill(t, c, 0, ids...)
+		time.Sleep(2 * time.Minute)
+		tx := writing(t, c, 1, ids[0])
+		reads(t, c, tx, ids[1])
+		reads(t, c, tx, ids[2])
+		fill(t, containerA(t, w.Store), 7, ids[2])
+		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrConflict)
+		require.Equal(t, []any{int64(0), int64(0), int64(7)}, holding(t, c, ids...))
+	})
+}
