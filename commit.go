@@ -65,6 +65,10 @@ func newWrite(s *Session) *write {
 // bore no intent or note, or a new session goes to another key anyway.
 func (w *write) comparable() bool { return w.s.comparable || w.fresh }
 
+// knownID reports whether others can know the id that is written to: it is not
+// one that this transaction has drawn for a new session.
+func (w *write) knownID() bool { return !w.fresh }
+
 // randomID draws an id that no other commit or session has.
 func randomID() uint64 {
 	for {
@@ -420,8 +424,10 @@ func (w *write) destroy(budget, ctx context.Context) error {
 		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
-		case err == nil || isNotFound(err):
+		case err == nil:
 			return nil
+		case isNotFound(err):
+			return unknownIf(doubt, w.destroyable(nil))
 		case !certain(err):
 			doubt = true
 		case !errors.Is(err, ErrConflict):
@@ -446,7 +452,7 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		m, v, err := w.reach(budget, true)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
-			return true, nil
+			return true, unknownIf(doubt, w.destroyable(m))
 		case err == nil:
 			w.cur, w.against = m, v
 			return false, w.destroyable(m) // it is there: certainly not removed by us
@@ -457,7 +463,8 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 }
 
 // destroyable holds Serializable to its promise: what was read before the
-// decision to destroy must still be so.
+// decision to destroy must still be so. A nil m: it is gone, and a transaction
+// that took what was in it would have taken that for the second time.
 func (w *write) destroyable(m *image) error {
 	cfg := &w.s.c.cfg
 	if cfg.Conflict != Serializable {

@@ -316,6 +316,10 @@ func (c *Container) Ping(ctx context.Context) error {
 	return c.store.Ping(ctx)
 }
 
+// Config returns the configuration in force: as given to NewContainer, with the
+// defaults filled in.
+func (c *Container) Config() Config { return c.cfg }
+
 // Close ends the container: opening sessions is ErrClosed from now on, while
 // transactions under way may still commit. The store stays open: it belongs to
 // whoever made it, and other containers may use it.

@@ -40,6 +40,10 @@ const (
 	intentSealed  = 4
 	intentForward = 8
 
+	// maxItems is how many items one transaction can have: the primary and
+	// those that its note lists.
+	maxItems = 1 + math.MaxUint16
+
 	intentHead = 16 + 1 + 8 + 8 + 8 + 1
 	noteHead   = 16 + 8 + 2
 )
@@ -294,16 +298,8 @@ func (m *image) installed(key storageKey, more ...section) ([]byte, error) {
 		return withoutBody(key, math.MaxInt, more...)
 	}
 	if m.intent.sealed != nil {
-		var sections []section
-		if m.body() != nil {
-			sections = m.kept()
-		}
-		return withSections(key, m.intent.sealed, append(sections, more...), math.MaxInt)
+		return withSections(key, m.intent.sealed, append(m.kept(), more...), math.MaxInt)
 	}
-	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits()}
-	if d.prev != nil {
-		d.sections = m.kept()
-	}
-	d.sections = append(d.sections, more...)
+	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits(), sections: append(m.kept(), more...)}
 	return d.encode(key, math.MaxInt)
 }

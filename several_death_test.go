@@ -126,6 +126,26 @@ func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 	return seen[true] != nil
 }
 
+// holdsTo requires that what Commit said is true, from every leg but skip.
+func (w *world) holdsTo(store sd.Store, skip int, said error, what string) {
+	happened := w.outcome(store, skip)
+	switch {
+	case said == nil:
+		require.True(w.t, happened, what)
+	case !errors.Is(said, sd.ErrOutcomeUnknown):
+		require.False(w.t, happened, what)
+	}
+}
+
+// writeAll requires that every session can be written.
+func (w *world) writeAll(store sd.Store, what string) {
+	for i, m := range w.legs {
+		c := containers(w.t, store)[m.container]
+		require.NoError(w.t, c.Update(w.t.Context(), id(i), func(s *sd.Session) error { return s.Pkg("p").Set("v", 1000+i) }), what)
+		require.Equal(w.t, 1000+i, value(w.t, c, id(i)), what)
+	}
+}
+
 // firstActs are what somebody does first after the client has died.
 var firstActs = map[string]func(*sd.Session) error{
 	"reads":    func(*sd.Session) error { return nil },
@@ -177,23 +197,12 @@ func dieAt(t *testing.T, legs []leg, k int, fate storetest.Fault, act string, wh
 		existed = !s.IsNew()
 		return firstActs[act](s)
 	}), what)
-	happened := w.outcome(inner, skip)
 	if skip == who && !legs[who].renew {
+		happened := w.outcome(inner, skip)
 		require.Equal(t, existed, happened && legs[who].after != 0 || !happened && legs[who].before != 0, what)
 	}
-	switch {
-	case said == nil:
-		require.True(t, happened, what)
-	case !errors.Is(said, sd.ErrOutcomeUnknown):
-		require.False(t, happened, what)
-	}
-	// Everything can be written again.
-	for i, m := range legs {
-		require.NoError(t, containers(t, inner)[m.container].Update(t.Context(), id(i), func(s *sd.Session) error {
-			return s.Pkg("p").Set("v", 1000+i)
-		}), what)
-		require.Equal(t, 1000+i, value(t, containers(t, inner)[m.container], id(i)), what)
-	}
+	w.holdsTo(inner, skip, said, what)
+	w.writeAll(inner, what)
 	return faulty.Died()
 }
 

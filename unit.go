@@ -248,6 +248,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		}
 		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
 		u.joint = newJoint(u, changed)
+		if len(u.joint.items) > maxItems {
+			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
+		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
 			return err
 		}
@@ -269,11 +272,12 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			t.body, _, err = s.c.clean(ctx, s.key, false)
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
@@ -301,15 +305,18 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
+	// What extending takes is taken off the time to commit.
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		cancel()
 		return nil, nil, err
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	return ctx, cancel, nil
 }
 
-// extendMargin covers the time between reading the clock for the deadline and
-// starting the context.
+// extendMargin is how far the deadline lies behind the end of the context: the
+// time to send the decision in.
 const extendMargin = time.Second
 
 // decide sends the one write that is the decision.
@@ -344,7 +351,7 @@ func (u *unit) Commit(ctx context.Context) error {
 	}
 	var due []*Session
 	for _, s := range u.sessions {
-		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
+		if s.due && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
 	}
@@ -411,16 +418,30 @@ func inParallel(n int, f func(int) error) error {
 	return nil
 }
 
-// recordAccess swaps the stored body for the same with the access of now.
+// recordAccess swaps the stored body for the same with the access of now. Over
+// an intent that is undecided it does not; but one that a dead client has left,
+// or a note, is settled first: a session that is used, if only to read, must not
+// end for what lies on it.
 func (s *Session) recordAccess(ctx context.Context) error {
 	now := nanos(s.c.cfg.Now())
-	l := s.c.lease(s.base)
+	m, v := s.base, s.version
+	if !s.comparable {
+		var err error
+		m, v, err = s.c.clean(ctx, s.key, false)
+		switch {
+		case err != nil:
+			return err
+		case m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now):
+			return ErrGone
+		}
+	}
+	l := s.c.lease(m)
 	l.access = max(l.access, now)
-	raw, err := s.base.touched(s.key, l.access)
+	raw, err := m.touched(s.key, l.access)
 	if err != nil {
 		return err
 	}
-	return s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), s.version)
+	return s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,
