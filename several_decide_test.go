@@ -15,8 +15,6 @@ import (
 	"github.com/seed-ad7f1900/sessiondata/storetest"
 )
 
-var errNoReply = fmt.Errorf("%w: no reply", sd.ErrOutcomeUnknown)
-
 // at lets on answer the n-th swap, and all others pass.
 func at(n int, on func(c call, pass func() error) error) func(call, func() error) error {
 	return func(c call, pass func() error) error {

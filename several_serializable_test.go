@@ -11,8 +11,6 @@ import (
 	sd "github.com/seed-ad7f1900/sessiondata"
 )
 
-var serializable = sd.Config{Conflict: sd.Serializable}
-
 // reads returns v of a session within tx.
 func reads(t testing.TB, c *sd.Container, tx *sd.Txn, id string) int {
 	t.Helper()
