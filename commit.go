@@ -152,7 +152,7 @@ func (w *write) draft() (*draft, error) {
 		d.timeout = w.todo.timeout.value
 	}
 	for _, p := range w.todo.pkgs {
-		base, err := w.cur.pkg(p.name)
+		base, err := w.cur.live(p.name, now)
 		if err != nil {
 			return nil, err
 		}
@@ -389,7 +389,7 @@ func (w *write) mergeWith(theirs *image) error {
 		// configuration meet here. Run again, this one reads theirs.
 		return &ConflictError{Container: cfg.Name}
 	}
-	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve}
+	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve, now: nanos(cfg.Now())}
 	merged, err := m.merge(w.mine, w.reads)
 	var conflict *ConflictError
 	if errors.As(err, &conflict) && conflict.Container == "" {
@@ -470,7 +470,7 @@ func (w *write) destroyable(m *image) error {
 	if cfg.Conflict != Serializable {
 		return nil
 	}
-	keys, err := changedReads(w.s.base, m, w.reads)
+	keys, err := changedReads(w.s.base, m, w.reads, nanos(cfg.Now()))
 	if err == nil && len(keys) > 0 {
 		err = &ConflictError{Container: cfg.Name, Keys: sortKeys(keys)}
 	}

@@ -279,7 +279,7 @@ func validate(ctx context.Context, sessions []*Session) error {
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
 		}
-		keys, err := changedReads(s.base, t.body, reads)
+		keys, err := changedReads(s.base, t.body, reads, nanos(s.c.cfg.Now()))
 		if err == nil && len(keys) > 0 {
 			err = &ConflictError{Container: s.c.cfg.Name, Keys: sortKeys(keys)}
 		}
