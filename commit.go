@@ -60,6 +60,10 @@ func newWrite(s *Session) *write {
 // bore no intent or note, or a new session goes to another key anyway.
 func (w *write) comparable() bool { return w.s.comparable || w.key != w.s.key }
 
+// knownID reports whether others can know the id that is written to: it is not
+// one that this transaction has drawn for a new session.
+func (w *write) knownID() bool { return !w.s.fresh && w.key == w.s.key }
+
 // randomID draws an id that no other commit or session has.
 func randomID() uint64 {
 	for {
@@ -266,7 +270,7 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 // Where another transaction is undecided it waits for it, or answers errWait.
 // done: there is nothing left to write.
 func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bool, err error) {
-	if w.s.fresh || w.key != w.s.key {
+	if !w.knownID() {
 		return false, fmt.Errorf("%w: a session under the new id", ErrExists)
 	}
 	if err := w.breathe(budget, ctx, try); err != nil {

@@ -181,12 +181,14 @@ func TestRule05_RollbackToASavepointDoesNotReachIntoACommit(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- sp.Rollback() }()
 	<-entered
-	go func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for range 100 {
 			_ = s.Pkg("p").Set("k", 1)
 		}
-		close(leave)
-	}()
+	})
 	_ = tx.Rollback()
+	wg.Wait()
+	close(leave)
 	require.Error(t, <-done, "the transaction ended under it")
 }

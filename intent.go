@@ -107,10 +107,10 @@ func undecided(err error) error {
 // waits may hold no item behind the one it waits for, else two could wait for
 // each other: so those behind are withdrawn, and placed one after the other.
 func (j *joint) placeOthers(budget, ctx context.Context) error {
-	var old, renewed []*item
+	var old, unknown []*item // unknown: under an id that nobody else knows, and waits for
 	for _, it := range j.items[1:] {
-		if it.renewed {
-			renewed = append(renewed, it)
+		if it.renewed || !it.w.knownID() {
+			unknown = append(unknown, it)
 		} else {
 			old = append(old, it)
 		}
@@ -142,7 +142,7 @@ func (j *joint) placeOthers(budget, ctx context.Context) error {
 		}
 		break
 	}
-	if err := inParallel(len(renewed), func(i int) error { return j.place(budget, ctx, renewed[i], true) }); err != nil {
+	if err := inParallel(len(unknown), func(i int) error { return j.place(budget, ctx, unknown[i], true) }); err != nil {
 		return err
 	}
 	kept := j.items[:0]
@@ -218,7 +218,7 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	w := it.w
 	limit, room := it.c.cfg.MaxSize, 0
 	if it == j.items[0] {
-		room = sectionHead + noteHead + len(j.items)*(1+maxKey) // for the note
+		room = j.noteSize()
 	}
 	now := nanos(it.c.cfg.Now())
 	in := &intent{txn: j.txn, primary: j.items[0].key.name, remove: it.remove, last: j.last, deadline: j.deadline}
@@ -230,7 +230,11 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		in.keepTTL = it.c.lease(body).ttl(now)
 	}
 	var edits []edit
-	if !it.remove {
+	if it.remove {
+		if err := checkSize(headSize+tableHead+room, nil, limit); err != nil {
+			return nil, 0, err
+		}
+	} else {
 		d, err := w.draft()
 		if err == nil {
 			err = d.fits(limit - room)
@@ -244,19 +248,47 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		in.head, edits = d.head, d.pkgs
 		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
 	}
-	it.ttl = longer(j.ttl, in.putTTL)
+	it.ttl = j.ttl
+	if !it.remove {
+		it.ttl = longer(it.ttl, in.putTTL)
+	}
 	if body != nil {
 		it.ttl = longer(it.ttl, in.keepTTL)
+	}
+	if it.renewed {
+		raw, err := bodiless(it.key, append(w.cur.kept(), in.section(edits)), limit)
+		return raw, it.ttl, err
 	}
 	raw, err := body.withSection(it.key, in.section(edits), limit)
 	return raw, it.ttl, err
 }
 
+// noteSize is what the note will add to the primary, which must have room for
+// it: once prepared, the transaction is not to fail for its size.
+func (j *joint) noteSize() int {
+	if !j.notes() {
+		return 0
+	}
+	size := sectionHead + noteHead
+	for _, it := range j.items[1:] {
+		size += 1 + len(it.key.name)
+	}
+	return size
+}
+
+// notes reports whether the decision leaves a note on the primary: somebody may
+// have to ask about another item, or the primary is swapped for nothing else.
+func (j *joint) notes() bool { return len(j.items) > 1 || j.items[0].remove }
+
 // longestTTL is the longest that any session of the transaction, as it was
 // loaded or as it will be, is to be kept for. An item with an intent must live
-// that long: it may have to be asked, or asked about, as long as any other.
+// that long: it may have to be asked, or asked about, as long as any other; and
+// until the deadline, however soon the sessions end.
 func (j *joint) longestTTL() time.Duration {
-	longest := time.Second
+	longest := j.u.commitTimeout().Truncate(time.Second) + time.Second
+	if j.last {
+		longest += 2*extendMargin + j.u.commitTimeout() // see unit.yield
+	}
 	for _, it := range j.items {
 		s := it.w.s
 		now := nanos(it.c.cfg.Now())
@@ -334,6 +366,9 @@ func (j *joint) extend(ctx context.Context, by time.Duration) error {
 // decide swaps the primary for its new body and a note. insist: a JoinLast
 // participant has committed already, so there is no way back.
 func (j *joint) decide(ctx context.Context, insist bool) error {
+	if ctx.Err() != nil && !insist {
+		return fmt.Errorf("%w: preparing took all of CommitTimeout", ErrUnavailable)
+	}
 	it := j.items[0]
 	n := &note{txn: j.txn, ttl: it.placed.intent.putTTL}
 	ttl := time.Second
@@ -344,7 +379,7 @@ func (j *joint) decide(ctx context.Context, insist bool) error {
 		}
 	}
 	var noted []section
-	if len(n.keys) > 0 || it.remove {
+	if j.notes() {
 		noted = append(noted, n.section())
 	} else {
 		ttl = n.ttl
@@ -409,8 +444,8 @@ func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err 
 // finish installs the other items, all at once, and then lets the note go. What
 // fails of it is left to whoever meets the items.
 func (j *joint) finish(ctx context.Context) {
-	if len(j.items) == 0 || len(j.items) == 1 && !j.items[0].remove {
-		return // there is no note
+	if len(j.items) == 0 || !j.notes() {
+		return
 	}
 	primary := j.items[0]
 	var noted *image

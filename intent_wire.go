@@ -32,6 +32,10 @@ const (
 	intentRemoves = 1
 	intentLast    = 2
 
+	// maxItems is how many items one transaction can have: the primary and
+	// those that its note lists.
+	maxItems = 1 + math.MaxUint16
+
 	intentHead = 16 + 1 + 8 + 8 + 8 + 1
 	noteHead   = 16 + 8 + 2
 )
@@ -216,17 +220,17 @@ func (m *image) body() *image {
 // withSection returns the bytes of m, unchanged, with s in place of any intent
 // or note. A nil m is an item without a body. ErrTooLarge over limit.
 func (m *image) withSection(key storageKey, s section, limit int) ([]byte, error) {
-	sections := []section{s}
-	var body []byte
 	if m.body() == nil {
-		var b [headSize + tableHead]byte
-		(&head{flags: flagNoBody}).put(b[:])
-		body = table{}.plan(nil).appendTo(b[:headSize])
-	} else {
-		body = m.raw[:m.sectionsAt]
-		sections = append(m.kept(), s)
+		return bodiless(key, []section{s}, limit)
 	}
-	return sealed(key, body, sections, limit)
+	return sealed(key, m.raw[:m.sectionsAt], append(m.kept(), s), limit)
+}
+
+// bodiless returns the bytes of an item that only holds sections.
+func bodiless(key storageKey, sections []section, limit int) ([]byte, error) {
+	var b [headSize + tableHead]byte
+	(&head{flags: flagNoBody}).put(b[:])
+	return sealed(key, table{}.plan(nil).appendTo(b[:headSize]), sections, limit)
 }
 
 // withoutSection returns the bytes of m's body alone; nil where it has none.
@@ -247,10 +251,6 @@ func (m *image) installed(key storageKey, more ...section) ([]byte, error) {
 		}
 		return (*image)(nil).withSection(key, more[0], math.MaxInt)
 	}
-	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits()}
-	if d.prev != nil {
-		d.sections = m.kept()
-	}
-	d.sections = append(d.sections, more...)
+	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits(), sections: append(m.kept(), more...)}
 	return d.encode(key, math.MaxInt)
 }

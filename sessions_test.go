@@ -13,9 +13,8 @@ import (
 
 // The rules that hold over any store are checked by storetest.RunSessions; what
 // stands in this package holds whatever the store, or needs one under control.
-func disabledForNow(t *testing.T) {
-	_ = storetest.Run
-	_ = memstore.New
+func TestSessionsOverTheEmbeddedStore(t *testing.T) {
+	storetest.RunSessions(t, func(*testing.T) sd.Store { return memstore.New(memstore.Config{}) })
 }
 
 func TestRule01_ReadingWhatIsAbsentStoresNothingAndChangesNothing(t *testing.T) {

@@ -227,6 +227,9 @@ func (c *Container) installAll(ctx context.Context, n *note) error {
 		key := newStorageKey(n.keys[i])
 		for try := 0; ; try++ {
 			m, v, err := c.stored(ctx, key)
+			if errors.Is(err, ErrCorrupt) {
+				return nil // nobody can read its intent, and ask for the note
+			}
 			if err != nil || !m.holds(n.txn) {
 				return err
 			}

@@ -177,6 +177,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		}
 		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
 		u.joint = newJoint(u, changed)
+		if len(u.joint.items) > maxItems {
+			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
+		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
 			return err
 		}
@@ -230,15 +233,17 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	// What extending takes is taken off the time to commit.
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		cancel()
 		return nil, nil, err
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	return ctx, cancel, nil
 }
 
-// extendMargin covers the time between reading the clock for the deadline and
-// starting the context.
+// extendMargin is how far the deadline lies behind the end of the context: the
+// time to send the decision in.
 const extendMargin = time.Second
 
 // decide sends the one write that is the decision.
@@ -264,7 +269,7 @@ func (u *unit) decide(ctx context.Context) error {
 func (u *unit) Commit(ctx context.Context) error {
 	var due []*Session
 	for _, s := range u.sessions {
-		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
+		if s.due && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
 	}
@@ -328,12 +333,23 @@ func inParallel(n int, f func(int) error) error {
 	return nil
 }
 
-// recordAccess swaps the stored body for the same with the access of now.
+// recordAccess swaps the stored body for the same with the access of now. Over
+// an intent that is undecided it does not; but one that a dead client has left,
+// or a note, is settled first: a session that is used, if only to read, must not
+// end for what lies on it.
 func (s *Session) recordAccess(ctx context.Context) {
 	now := nanos(s.c.cfg.Now())
-	l := s.c.lease(s.base)
+	m, v := s.base, s.version
+	if !s.comparable {
+		var err error
+		m, v, err = s.c.clean(ctx, s.key, false)
+		if err != nil || m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now) {
+			return
+		}
+	}
+	l := s.c.lease(m)
 	l.access = max(l.access, now)
-	_ = s.c.store.CompareAndSwap(ctx, s.key.name, s.base.touched(s.key, l.access), l.ttl(now), s.version)
+	_ = s.c.store.CompareAndSwap(ctx, s.key.name, m.touched(s.key, l.access), l.ttl(now), v)
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,
