@@ -30,10 +30,13 @@ const (
 // write is the work of one commit on one session.
 type write struct {
 	s      *Session
-	key    storageKey // where it is stored: of the new id where a new session was renewed
-	commit uint64     // names this commit in the image and its descendants
-	birth  uint64     // of a session that this commit creates
-	mine   *delta     // against s.base
+	id     string // where it is stored: the new id where a new session was renewed
+	key    storageKey
+	fresh  bool // nothing is to be stored there yet
+	renews bool
+	commit uint64 // names this commit in the image and its descendants
+	birth  uint64 // of a session that this commit creates
+	mine   *delta // against s.base
 	reads  *readSet
 	txn    txnID // of a transaction over several sessions; else zero
 
@@ -41,28 +44,30 @@ type write struct {
 	cur     *image // nil: nothing is there, or what has expired
 	against Version
 	todo    *delta
+
+	stats writeStats
 }
 
 func newWrite(s *Session) *write {
 	w := &write{
-		s: s, key: s.key, commit: randomID(), birth: randomID(),
+		s: s, id: s.id, key: s.key, fresh: s.fresh, renews: s.renewed(), commit: randomID(), birth: randomID(),
 		mine: s.delta(), reads: s.readSet(),
 		cur: s.base, against: s.version,
 	}
 	w.todo = w.mine
 	if s.base == nil && s.newID != "" {
-		w.key, w.against = s.c.storageKey(s.newID), Version{}
+		w.id, w.key, w.against, w.fresh = s.newID, s.c.storageKey(s.newID), Version{}, true
 	}
 	return w
 }
 
 // comparable reports whether what was loaded can be compared against at once: it
 // bore no intent or note, or a new session goes to another key anyway.
-func (w *write) comparable() bool { return w.s.comparable || w.key != w.s.key }
+func (w *write) comparable() bool { return w.s.comparable || w.fresh }
 
 // knownID reports whether others can know the id that is written to: it is not
 // one that this transaction has drawn for a new session.
-func (w *write) knownID() bool { return !w.s.fresh && w.key == w.s.key }
+func (w *write) knownID() bool { return !w.fresh }
 
 // randomID draws an id that no other commit or session has.
 func randomID() uint64 {
@@ -119,6 +124,7 @@ func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	w.stats.size, w.stats.packages = len(raw), len(d.pkgs)
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
@@ -137,6 +143,9 @@ func (w *write) draft() (*draft, error) {
 			codec: w.s.codec.ID(), birth: w.birth, revision: 1,
 			created: w.s.created, access: max(now, w.s.created), end: w.s.end(),
 		}
+	}
+	if w.renews {
+		d.sections = withRenewed(d.sections, now)
 	}
 	d.commit = w.commit
 	if w.todo.timeout != nil {
@@ -168,11 +177,16 @@ func (p *pkgDelta) applyTo(base table) edit {
 // run writes, until it is done or cannot be. budget bounds all of it; if ctx
 // ends, it stops where certainly nothing was written.
 func (w *write) run(budget, ctx context.Context) error {
-	switch {
-	case w.s.destroyed:
+	if w.s.destroyed {
 		return w.destroy(budget, ctx)
-	case w.s.base != nil && w.s.newID != "":
-		return w.renew(budget, ctx)
+	}
+	if w.renews {
+		if err := w.renew(budget, ctx); err != errRenewed {
+			return err
+		}
+		if w.todo.empty() {
+			return nil
+		}
 	}
 	for try := 0; ; try++ {
 		if try > 0 || !w.comparable() {
@@ -185,6 +199,7 @@ func (w *write) run(budget, ctx context.Context) error {
 			return err
 		}
 		fate, err := w.put(budget, w.key, raw, ttl)
+		giveBuffer(raw)
 		if fate == applied || err != nil {
 			return err
 		}
@@ -205,6 +220,7 @@ func (w *write) put(ctx context.Context, key storageKey, raw []byte, ttl time.Du
 	doubt := false
 	for try := 0; ; try++ {
 		var err error
+		w.stats.tries++
 		if w.against == (Version{}) {
 			err = w.s.c.store.Add(ctx, key.name, raw, ttl)
 		} else {
@@ -255,6 +271,8 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 			// Both copies bear this version: at most one can be applied. An Add
 			// has no such mark, so it is never sent twice.
 			return true, refused, nil
+		case m.forward != nil:
+			return w.settleBehind(ctx, key, m)
 		case w.cur != nil && m.wrote(w.cur.commit):
 			// What is there descends from what we compared against and does not
 			// name us. Our version is history: a late copy cannot be applied.
@@ -265,23 +283,44 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 	}
 }
 
+// settleBehind is settle where the session was given another id meanwhile: what
+// is stored there tells.
+func (w *write) settleBehind(ctx context.Context, key storageKey, m *image) (again bool, _ fate, err error) {
+	lost := fmt.Errorf("%w: the session was renewed after a lost reply", ErrOutcomeUnknown)
+	to, ok, err := w.s.c.follow(w.id, key, m)
+	if err != nil || !ok {
+		return false, refused, lost
+	}
+	t, err := w.s.c.truth(ctx, w.s.c.storageKey(to))
+	switch {
+	case err != nil || t.body == nil:
+		return false, refused, lost
+	case t.body.wrote(w.commit):
+		return false, applied, nil
+	case w.cur != nil && t.body.wrote(w.cur.commit):
+		return false, refused, nil
+	}
+	return false, refused, lost
+}
+
 // rebase loads what is stored, after a refusal or where the session was read
 // together with an intent or note, and merges mine with it for the next try.
 // Where another transaction is undecided it waits for it, or answers errWait.
 // done: there is nothing left to write.
 func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bool, err error) {
-	if !w.knownID() {
+	if w.fresh {
 		return false, fmt.Errorf("%w: a session under the new id", ErrExists)
 	}
 	if err := w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := w.s.c.clean(budget, w.key, wait)
+	m, v, err := w.reach(budget, wait)
 	if err != nil {
 		return false, w.orTired(budget, err)
 	}
 	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
 		if w.s.base != nil {
+			w.stats.absent = m == nil
 			return false, ErrGone
 		}
 		w.cur, w.against, w.todo = nil, v, w.mine
@@ -295,6 +334,33 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	}
 	w.cur, w.against = m, v
 	return w.todo.empty(), nil
+}
+
+// reach reads what is stored for the session now, following forwards where it
+// was renewed meanwhile: it is the same session, under another id. A nil image:
+// it is absent.
+func (w *write) reach(ctx context.Context, wait bool) (*image, Version, error) {
+	for range maxForwards {
+		m, v, err := w.s.c.clean(ctx, w.key, wait)
+		if err != nil || m.body() != nil {
+			return m, v, err
+		}
+		to, ok, err := w.s.c.follow(w.id, w.key, m)
+		if err != nil || !ok {
+			return nil, v, err
+		}
+		w.moveTo(to)
+	}
+	return nil, Version{}, nil
+}
+
+// moveTo goes on under the id that the session was given meanwhile.
+func (w *write) moveTo(id string) {
+	w.id, w.key = id, w.s.c.storageKey(id)
+	tx := w.s.u.tx
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	w.s.movedTo = id
 }
 
 // breathe pauses before another try of a write that was refused: nothing has
@@ -331,6 +397,7 @@ func (w *write) mergeWith(theirs *image) error {
 	}
 	if err == nil {
 		w.todo = merged
+		w.stats.merges++
 	}
 	return err
 }
@@ -354,6 +421,7 @@ func (w *write) destroy(budget, ctx context.Context) error {
 				return err
 			}
 		}
+		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
 		case err == nil || isNotFound(err):
@@ -379,7 +447,7 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		if err := w.breathe(budget, ctx, try); err != nil {
 			return false, unknownIf(doubt, err)
 		}
-		m, v, err := w.s.c.clean(budget, w.key, true)
+		m, v, err := w.reach(budget, true)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
 			return true, nil

@@ -15,7 +15,8 @@ import (
 //	     4    1  format version, now 1
 //	     5    1  least format version that a reader must know, now 1
 //	     6    1  codec of the values: 1 MessagePack, 2 JSON, 128 and above the user's
-//	     7    1  flags: 1 there is no body, the item only holds sections
+//	     7    1  flags: 1 there is no body, the item only holds sections;
+//	             2 what stands between here and the sections is sealed (seal.go)
 //	     8    8  birth id, random, drawn when the session is created
 //	    16    8  revision: 1 for the first write, one more with each that changes it
 //	    24    8  commit id, random, of the transaction that wrote this
@@ -82,17 +83,17 @@ type head struct {
 	end      int64
 }
 
-// image is one stored session, read-only: its parts are views of raw.
+// image is one stored session, read-only: its parts are views of what was read.
 type image struct {
 	head
-	raw       []byte
+	stored    []byte // head and packages as they are stored, without sections
+	plain     []byte // the same opened; nil: sealed, and this reader has no key to it
 	ancestors []byte // commit ids, 8 bytes each
 	pkgs      table
 	sections  []section
 	intent    *intent // see intent_wire.go
 	note      *note
-
-	sectionsAt int // offset of the sections in raw
+	forward   *forward // see forward.go
 }
 
 type section struct {
@@ -104,7 +105,7 @@ type section struct {
 // nothing but the list of sections, and looks into no package. On an error
 // nothing of raw may be used: ErrUnsupportedVersion or ErrCorrupt.
 func decodeImage(raw []byte, key storageKey) (*image, error) {
-	if len(raw) < headSize+tableHead+checksumSize || string(raw[:len(envelopeMagic)]) != envelopeMagic {
+	if len(raw) < sealFrom+checksumSize || !isEnvelope(raw) {
 		return nil, fmt.Errorf("%w: not an envelope", ErrCorrupt)
 	}
 	if least := raw[offLeast]; least > envelopeVersion {
@@ -114,18 +115,26 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 	if key.checksum(body) != binary.LittleEndian.Uint32(sum) {
 		return nil, fmt.Errorf("%w: checksum", ErrCorrupt)
 	}
-	m := &image{raw: raw, head: parseHead(raw)}
-	n := 8 * int(raw[offAncestors])
-	rest := body[headSize:]
-	if n > 8*maxAncestors || n > len(rest) || !m.valid() {
-		return nil, fmt.Errorf("%w: head", ErrCorrupt)
+	m := new(image)
+	var rest []byte
+	var err error
+	if raw[offFlags]&flagSealed != 0 {
+		if m.stored, m.plain, rest, err = key.unseal(body); err != nil {
+			return nil, err
+		}
+		m.flags = raw[offFlags]
+		if m.plain != nil {
+			if end, err := m.parseBody(m.plain); err != nil || len(end) > 0 {
+				return nil, fmt.Errorf("%w: sealed body", ErrCorrupt)
+			}
+		}
+	} else {
+		if rest, err = m.parseBody(body); err != nil {
+			return nil, err
+		}
+		m.stored = body[: len(body)-len(rest) : len(body)-len(rest)]
+		m.plain = m.stored
 	}
-	m.ancestors, rest = rest[:n], rest[n:]
-	var ok bool
-	if m.pkgs, rest, ok = parseTable(rest); !ok || !m.pkgs.check() {
-		return nil, fmt.Errorf("%w: table of packages", ErrCorrupt)
-	}
-	m.sectionsAt = len(body) - len(rest)
 	for len(rest) > 0 {
 		if len(rest) < sectionHead {
 			return nil, fmt.Errorf("%w: sections", ErrCorrupt)
@@ -140,10 +149,31 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 			return nil, err
 		}
 	}
-	if m.flags&flagNoBody != 0 && (m.settled() || m.pkgs.n > 0) || m.intent != nil && m.note != nil {
+	if m.flags&flagNoBody != 0 && (m.settled() && m.forward == nil || m.pkgs.n > 0) || m.flags&flagNoBody == 0 && m.forward != nil || m.intent != nil && m.note != nil {
 		return nil, fmt.Errorf("%w: sections", ErrCorrupt)
 	}
 	return m, nil
+}
+
+func isEnvelope(raw []byte) bool { return string(raw[:len(envelopeMagic)]) == envelopeMagic }
+
+// parseBody reads head, ancestors and packages at the start of b.
+func (m *image) parseBody(b []byte) (rest []byte, err error) {
+	if len(b) < headSize+tableHead {
+		return nil, fmt.Errorf("%w: head", ErrCorrupt)
+	}
+	m.head = parseHead(b)
+	n := 8 * int(b[offAncestors])
+	rest = b[headSize:]
+	if n > 8*maxAncestors || n > len(rest) || !m.valid() {
+		return nil, fmt.Errorf("%w: head", ErrCorrupt)
+	}
+	m.ancestors, rest = rest[:n], rest[n:]
+	var ok bool
+	if m.pkgs, rest, ok = parseTable(rest); !ok || !m.pkgs.check() {
+		return nil, fmt.Errorf("%w: table of packages", ErrCorrupt)
+	}
+	return rest, nil
 }
 
 func (m *image) addSection(s section) (err error) {
@@ -152,7 +182,9 @@ func (m *image) addSection(s section) (err error) {
 		m.intent, err = parseIntent(s.body)
 	case s.kind == sectionNote && m.note == nil:
 		m.note, err = parseNote(s.body)
-	case s.kind == sectionIntent || s.kind == sectionNote:
+	case s.kind == sectionForward && m.forward == nil:
+		m.forward, err = parseForward(s.body)
+	case s.kind == sectionIntent || s.kind == sectionNote || s.kind == sectionForward:
 		err = fmt.Errorf("%w: a section stands twice", ErrCorrupt)
 	case s.kind&ignorable == 0:
 		err = fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
@@ -177,7 +209,9 @@ func parseHead(b []byte) head {
 	}
 }
 
-func (h *head) valid() bool { return h.timeout >= int64(NoTimeout) && h.flags&^flagNoBody == 0 }
+func (h *head) valid() bool {
+	return h.timeout >= int64(NoTimeout) && h.flags&^(flagNoBody|flagSealed) == 0
+}
 
 // pkg returns the table of a package, checked. An absent one is empty.
 func (m *image) pkg(name string) (table, error) {
@@ -230,19 +264,31 @@ type draft struct {
 // ErrTooLarge where they would be more than limit; that is found before
 // anything is allocated.
 func (d *draft) encode(key storageKey, limit int) ([]byte, error) {
+	out, err := d.body(key, d.sections, limit)
+	if err != nil {
+		return nil, err
+	}
+	return appendSections(key, out, d.sections), nil
+}
+
+// body returns head and packages as they are to be stored, sealed where the key
+// says so, with room for sections.
+func (d *draft) body(key storageKey, sections []section, limit int) ([]byte, error) {
 	plan, ancestors, size := d.layout()
-	out, err := roomFor(size, d.sections, limit)
+	out, err := roomFor(size+key.extra(), sections, limit)
 	if err != nil {
 		return nil, err
 	}
 	out = out[:headSize]
 	d.head.put(out)
+	out[offFlags] &^= flagSealed
+	out[offAncestors] = 0
 	if d.prev != nil {
 		out[offAncestors] = byte(1 + len(ancestors)/8)
 		out = binary.LittleEndian.AppendUint64(out, d.prev.commit)
 		out = append(out, ancestors...)
 	}
-	return appendSections(key, plan.appendTo(out), d.sections), nil
+	return key.sealBody(plan.appendTo(out))
 }
 
 // layout measures the body: its table, the ancestors beside prev, its size.
@@ -257,13 +303,13 @@ func (d *draft) layout() (plan tablePlan, ancestors []byte, size int) {
 }
 
 // fits is the error that encode would answer.
-func (d *draft) fits(limit int) error {
+func (d *draft) fits(key storageKey, limit int) error {
 	_, _, size := d.layout()
-	return checkSize(size, d.sections, limit)
+	return checkSize(size+key.extra(), d.sections, limit)
 }
 
-// sealed returns a body with other sections.
-func sealed(key storageKey, body []byte, sections []section, limit int) ([]byte, error) {
+// withSections returns a body, as it is stored, with other sections.
+func withSections(key storageKey, body []byte, sections []section, limit int) ([]byte, error) {
 	out, err := roomFor(len(body), sections, limit)
 	if err != nil {
 		return nil, err
@@ -277,7 +323,7 @@ func roomFor(body int, sections []section, limit int) ([]byte, error) {
 	if err := checkSize(body, sections, limit); err != nil {
 		return nil, err
 	}
-	return make([]byte, 0, sizeOf(body, sections)), nil
+	return takeBuffer(sizeOf(body, sections)), nil
 }
 
 func checkSize(body int, sections []section, limit int) error {
@@ -318,12 +364,15 @@ func (h *head) put(out []byte) {
 }
 
 // touched returns m's bytes with another access time, for the same key.
-func (m *image) touched(key storageKey, access int64) []byte {
-	out := append([]byte(nil), m.raw...)
-	binary.LittleEndian.PutUint64(out[offAccess:], uint64(access))
-	body := out[:len(out)-checksumSize]
-	binary.LittleEndian.PutUint32(out[len(body):], key.checksum(body))
-	return out
+func (m *image) touched(key storageKey, access int64) ([]byte, error) {
+	body := append(make([]byte, 0, sizeOf(len(m.plain)+key.extra(), m.sections)), m.plain...)
+	binary.LittleEndian.PutUint64(body[offAccess:], uint64(access))
+	body[offFlags] &^= flagSealed
+	body, err := key.sealBody(body)
+	if err != nil {
+		return nil, err
+	}
+	return appendSections(key, body, m.sections), nil
 }
 
 // storageKey is the key under which a store holds a session, with its part of
@@ -331,6 +380,7 @@ func (m *image) touched(key storageKey, access int64) []byte {
 type storageKey struct {
 	name string
 	sum  uint32
+	seal *sealer // nil: what is written is plain
 }
 
 func newStorageKey(name string) storageKey {

@@ -59,7 +59,7 @@ func newJoint(u *unit, changed []*Session) *joint {
 		w := newWrite(s)
 		w.txn = j.txn
 		it := &item{w: w, c: s.c, key: w.key, remove: s.destroyed}
-		if s.base != nil && s.newID != "" && !s.destroyed {
+		if w.renews && !s.destroyed {
 			it.remove = true
 			renewed = append(renewed, &item{w: w, c: s.c, key: s.c.storageKey(s.newID), renewed: true})
 		}
@@ -197,15 +197,17 @@ func (j *joint) put(ctx context.Context, it *item, raw []byte, ttl time.Duration
 func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool) (gone bool, err error) {
 	if !it.w.s.destroyed {
 		_, err = it.w.rebase(budget, ctx, try, wait)
+		it.key = it.w.key // it may have been renewed
 		return false, err
 	}
 	if err := it.w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := it.c.clean(budget, it.key, wait)
+	m, v, err := it.w.reach(budget, wait)
 	if err != nil {
 		return false, it.w.orTired(budget, err)
 	}
+	it.key = it.w.key
 	if m == nil || m.birth != it.w.s.base.birth {
 		return true, nil
 	}
@@ -229,7 +231,15 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	if body != nil {
 		in.keepTTL = it.c.lease(body).ttl(now)
 	}
+	if it.remove && !w.s.destroyed && w.s.grace > 0 {
+		f, _, err := w.forwardItem()
+		if err != nil {
+			return nil, 0, err
+		}
+		in.forward, in.putTTL = f, forwardTTL(w.s.grace)
+	}
 	var edits []edit
+	var kept []section // of the new item of a renewed session
 	if it.remove {
 		if err := checkSize(headSize+tableHead+room, nil, limit); err != nil {
 			return nil, 0, err
@@ -237,26 +247,37 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	} else {
 		d, err := w.draft()
 		if err == nil {
-			err = d.fits(limit - room)
+			err = d.fits(it.key, limit-room)
 		}
 		if err != nil {
 			return nil, 0, err
 		}
+		if w.s.trace != nil {
+			w.stats.encoded(d, it.key)
+		}
 		if it.renewed {
 			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
 		}
-		in.head, edits = d.head, d.pkgs
+		if it.key.seal != nil {
+			if it.renewed {
+				d.prev = nil
+			}
+			if in.sealed, err = d.body(it.key, nil, limit); err != nil {
+				return nil, 0, err
+			}
+		}
+		in.head, edits, kept = d.head, d.pkgs, slices.Clip(d.sections)
 		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
 	}
 	it.ttl = j.ttl
-	if !it.remove {
+	if !it.remove || in.forward != nil {
 		it.ttl = longer(it.ttl, in.putTTL)
 	}
 	if body != nil {
 		it.ttl = longer(it.ttl, in.keepTTL)
 	}
 	if it.renewed {
-		raw, err := bodiless(it.key, append(w.cur.kept(), in.section(edits)), limit)
+		raw, err := withoutBody(it.key, limit, append(kept, in.section(edits))...)
 		return raw, it.ttl, err
 	}
 	raw, err := body.withSection(it.key, in.section(edits), limit)
@@ -428,7 +449,7 @@ func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err 
 			if pause(ctx, retryBase, retryMax, try) != nil {
 				return false, fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
 			}
-		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.placed.intent.head.commit):
+		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.w.commit):
 			return true, nil
 		case m != nil && v == it.version:
 			return false, nil

@@ -58,6 +58,7 @@ func TestRule03_AfterTheEndEveryMethodAnswersErrTxnDoneOrAZeroValue(t *testing.T
 			}
 			ofSession := map[string]func() error{
 				"Destroy": s.Destroy, "Renew": func() error { _, err := s.Renew(); return err },
+				"RenewAfter": func() error { _, err := s.RenewAfter(1); return err },
 				"SetTimeout": func() error { return s.SetTimeout(time.Hour) },
 				"DeletePkg":  func() error { return s.DeletePkg("p") },
 			}

@@ -24,6 +24,7 @@ var errWait = fmt.Errorf("%w: another transaction over several sessions is under
 // truth is what an item stands for at one moment.
 type truth struct {
 	body       *image // nil: absent
+	forwarded  *image // an item that holds a forward
 	version    Version
 	comparable bool // version may be compared against: there was neither intent nor note
 	undecided  bool // a foreign transaction is
@@ -42,17 +43,29 @@ func (c *Container) stored(ctx context.Context, key storageKey) (*image, Version
 	return m, item.Version, err
 }
 
+// own is stored for a session that is to be used, so its body must be readable.
+func (c *Container) own(ctx context.Context, key storageKey) (*image, Version, error) {
+	m, v, err := c.stored(ctx, key)
+	if err == nil {
+		err = m.readable()
+	}
+	return m, v, err
+}
+
 // truth reads a session. It does not wait: while a transaction over it is
 // undecided the old body is the truth. One round trip, unless there is an
 // intent.
 func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 	installed := false
 	for {
-		m, v, err := c.stored(ctx, key)
+		m, v, err := c.own(ctx, key)
 		if err != nil || m == nil {
 			return truth{comparable: true}, err
 		}
 		t := truth{body: m.body(), version: v, comparable: m.settled()}
+		if m.forward != nil {
+			t.forwarded = m
+		}
 		if m.intent == nil {
 			return t, nil
 		}
@@ -87,8 +100,15 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 		if err != nil || raw == nil {
 			return truth{}, err
 		}
-		t.body, err = decodeImage(raw, key)
-		return t, err
+		now, err := decodeImage(raw, key)
+		if err != nil {
+			return truth{}, err
+		}
+		t.body, t.forwarded = now.body(), nil
+		if now.forward != nil {
+			t.forwarded = now
+		}
+		return t, now.readable()
 	}
 }
 
@@ -124,7 +144,7 @@ func (c *Container) fateOf(ctx context.Context, key storageKey, m *image) (txnFa
 // for as long as ctx allows, unless wait is false; then it is errWait.
 func (c *Container) clean(ctx context.Context, key storageKey, wait bool) (*image, Version, error) {
 	for try := 0; ; try++ {
-		m, v, err := c.stored(ctx, key)
+		m, v, err := c.own(ctx, key)
 		if err != nil || m == nil || m.settled() {
 			return m, v, err
 		}

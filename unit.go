@@ -3,6 +3,7 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,6 +28,8 @@ type unit struct {
 	cancel       context.CancelFunc
 	work         *write // one session, nobody else; nil: none
 	joint        *joint // several sessions, or others beside; nil: none
+
+	trace *unitTrace // nil: no container has a Trace
 }
 
 // unitOf returns the unit of tx, joining one where there is none.
@@ -54,7 +57,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		return nil, nil, err
 	}
 	for _, s := range u.sessions {
-		if s.id != id && s.newID != id || s.c.cfg.Name != c.cfg.Name || s.c.store != c.store {
+		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
 			continue
 		}
 		switch {
@@ -68,6 +71,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 	}
 	s = newSession(c, u, id)
 	s.loading = make(chan struct{})
+	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s, s.loading, nil
 }
@@ -75,6 +79,11 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 // load loads s, which place gave to this goroutine. If that fails s leaves the
 // unit, and who waits for it tries for itself.
 func (u *unit) load(ctx context.Context, s *Session) (err error) {
+	if s.trace != nil {
+		var told func(error)
+		ctx, told = u.traceLoad(ctx, s)
+		defer func() { told(err) }()
+	}
 	done := false
 	defer func() {
 		u.tx.mu.Lock()
@@ -84,7 +93,7 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		}
 		close(s.loading)
 	}()
-	t, err := s.c.truth(ctx, s.key)
+	t, err := u.arrive(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -102,6 +111,58 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	done = true
 	return nil
 }
+
+// arrive reads the session, following forwards from an id that was renewed: s is
+// then the session under the id that they lead to, one round trip each. Where
+// nothing is there any more, it is a new one under the id asked for.
+func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
+	id, key := s.id, s.key
+	first, err := s.c.truth(ctx, key)
+	t := first
+	for range maxForwards {
+		if err != nil || t.body != nil {
+			return t, err
+		}
+		to, ok, err := s.c.follow(s.id, s.key, t.forwarded)
+		if err != nil {
+			return t, err
+		}
+		if !ok {
+			break
+		}
+		if err := u.alias(s, to); err != nil {
+			return t, err
+		}
+		if t, err = s.c.truth(ctx, s.key); err != nil {
+			return t, err
+		}
+	}
+	if s.key != key && t.body == nil {
+		u.tx.mu.Lock()
+		defer u.tx.mu.Unlock()
+		s.id, s.key, t = id, key, first
+	}
+	return t, nil
+}
+
+// alias makes s, which is being loaded, the session under another id. errLoaded:
+// the transaction holds that already, and from now on under both ids.
+func (u *unit) alias(s *Session, to string) error {
+	u.tx.mu.Lock()
+	defer u.tx.mu.Unlock()
+	for _, o := range u.sessions {
+		if o != s && o.c == s.c && (o.id == to || slices.Contains(o.others, to)) {
+			o.others = append(append(o.others, s.others...), s.id)
+			return errLoaded
+		}
+	}
+	s.others = append(s.others, s.id)
+	s.id, s.key = to, s.c.storageKey(to)
+	return nil
+}
+
+// errLoaded never leaves this package: open looks again.
+var errLoaded = errors.New("sessiondata: the session is loaded under another id")
 
 // codecFor returns the codec of a stored session, or for a new one.
 func (c *Container) codecFor(m *image) (Codec, error) {
@@ -141,6 +202,7 @@ func (u *unit) company(others, last bool) { u.others, u.last = others, last }
 // and nobody else takes a single write, which decide sends; anything more is
 // placed as intents here.
 func (u *unit) Prepare(ctx context.Context) error {
+	ctx = u.began(ctx)
 	if u.fault != nil {
 		return u.fault
 	}
@@ -155,6 +217,15 @@ func (u *unit) Prepare(ctx context.Context) error {
 		} else {
 			unchanged = append(unchanged, s)
 		}
+	}
+	if len(changed) > 1 || u.others || u.last {
+		// A periodic renewal is worth no intents: it is left to another time.
+		changed = slices.DeleteFunc(changed, func(s *Session) bool {
+			if s.periodic {
+				s.newID, s.periodic = "", false
+			}
+			return s.status() == Unmodified
+		})
 	}
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
@@ -171,7 +242,7 @@ func (u *unit) Prepare(ctx context.Context) error {
 		return nil
 	default:
 		for _, s := range changed {
-			if s.c.store != changed[0].c.store {
+			if s.c.home != changed[0].c.home {
 				return fmt.Errorf("%w: sessions of two stores changed in one transaction", ErrNotSupported)
 			}
 		}
@@ -251,11 +322,17 @@ func (u *unit) decide(ctx context.Context) error {
 	defer u.release()
 	switch {
 	case u.work != nil:
-		return u.work.run(u.budget, ctx)
+		err := u.work.run(u.budget, ctx)
+		if err != nil && u.work.s.periodic && u.work.mine.empty() {
+			// Nothing but a periodic renewal has failed: the next use tries again.
+			_ = u.work.dropRenewal()
+			err = nil
+		}
+		return err
 	case u.joint == nil || len(u.joint.items) == 0:
 		return nil
 	case u.last:
-		budget, cancel := commitBudget(ctx, u.commitTimeout())
+		budget, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
 		return u.joint.decide(budget, true)
 	}
@@ -267,6 +344,9 @@ func (u *unit) decide(ctx context.Context) error {
 // them, and where an access was not recorded somebody was quicker, or the next
 // one will be.
 func (u *unit) Commit(ctx context.Context) error {
+	if u.trace != nil {
+		u.trace.committed = true
+	}
 	var due []*Session
 	for _, s := range u.sessions {
 		if s.due && s.status() == Unmodified && ctx.Err() == nil {
@@ -281,11 +361,11 @@ func (u *unit) Commit(ctx context.Context) error {
 	if tasks == 0 {
 		return nil
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
+	ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 	defer cancel()
 	return inParallel(tasks, func(i int) error {
 		if i < len(due) {
-			due[i].recordAccess(ctx)
+			due[i].trace.recorded(due[i].recordAccess(ctx))
 		} else {
 			u.joint.finish(ctx)
 		}
@@ -298,8 +378,11 @@ func (u *unit) Commit(ctx context.Context) error {
 func (u *unit) Rollback(ctx context.Context) error {
 	defer u.release()
 	if j := u.joint; j != nil && !j.decided {
-		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
+		if u.trace != nil {
+			u.trace.joint = j
+		}
 		u.joint = nil
 		j.rollback(ctx)
 	}
@@ -337,19 +420,26 @@ func inParallel(n int, f func(int) error) error {
 // an intent that is undecided it does not; but one that a dead client has left,
 // or a note, is settled first: a session that is used, if only to read, must not
 // end for what lies on it.
-func (s *Session) recordAccess(ctx context.Context) {
+func (s *Session) recordAccess(ctx context.Context) error {
 	now := nanos(s.c.cfg.Now())
 	m, v := s.base, s.version
 	if !s.comparable {
 		var err error
 		m, v, err = s.c.clean(ctx, s.key, false)
-		if err != nil || m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now) {
-			return
+		switch {
+		case err != nil:
+			return err
+		case m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now):
+			return ErrGone
 		}
 	}
 	l := s.c.lease(m)
 	l.access = max(l.access, now)
-	_ = s.c.store.CompareAndSwap(ctx, s.key.name, m.touched(s.key, l.access), l.ttl(now), v)
+	raw, err := m.touched(s.key, l.access)
+	if err != nil {
+		return err
+	}
+	return s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,
