@@ -352,6 +352,27 @@ func TestSessionsFindTheirServersWhateverTheOrderAndTheAddress(t *testing.T) {
 	}
 }
 
+// Rule 33.
+func TestAContainerListsItsSessionsOnAllServers(t *testing.T) {
+	var names []string
+	for i := range 3 {
+		names = append(names, fmt.Sprintf("s%d=%s", i, mct.Start(t).Addr()))
+	}
+	s := open(t, names)
+	mine, other := container(t, s, sd.Config{Name: "mine"}), container(t, s, sd.Config{Name: "other"})
+	const n = 200
+	for i := range n {
+		require.NoError(t, mine.Update(t.Context(), fmt.Sprint("id", i), count))
+		require.NoError(t, other.Update(t.Context(), fmt.Sprint("id", i), count))
+	}
+	found := 0
+	for _, err := range mine.All(t.Context()) {
+		require.NoError(t, err)
+		found++
+	}
+	require.Equal(t, n, found)
+}
+
 // Rule 34.
 func TestAfterCloseASessionIsErrClosed(t *testing.T) {
 	_, s := one(t)

@@ -23,7 +23,7 @@ import (
 // The timeouts of a busy machine, on which no request must fail, and those where
 // requests fail on purpose.
 const (
-	patient   = "?timeout=2s&dial_timeout=2s"
+	patient   = "?timeout=20s&dial_timeout=20s"
 	impatient = "?timeout=400ms&dial_timeout=400ms&retry_after=50ms"
 )
 

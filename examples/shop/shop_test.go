@@ -107,7 +107,7 @@ func (c *customer) last() event {
 func TestTheShopWorksWithoutScripts(t *testing.T) {
 	for name, storeURL := range map[string]string{
 		"memory":    "memory:",
-		"memcached": "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=2s&dial_timeout=2s",
+		"memcached": "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=20s&dial_timeout=20s",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := customerOf(t, storeURL)

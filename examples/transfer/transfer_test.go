@@ -56,7 +56,7 @@ func TestTransferHappensAsAWholeOrNotAtAllWhereverItFails(t *testing.T) {
 	} {
 		t.Run("fail "+string(at), func(t *testing.T) {
 			for _, store := range []string{
-				"memory:", "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=2s&dial_timeout=2s",
+				"memory:", "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=20s&dial_timeout=20s",
 			} {
 				status, r := reported(t, "-fail", string(at), "-store", store)
 				require.Equal(t, want.status, status)
