@@ -157,12 +157,13 @@ type Stored struct {
 	c       *Container
 	ref     SessionRef
 	m       *image // nil: it could not be read
+	at      int64  // when it was met
 	size    int
 	expires time.Time
 }
 
 func (c *Container) newStored(ref SessionRef, m *image) *Stored {
-	s := &Stored{c: c, ref: ref, m: m}
+	s := &Stored{c: c, ref: ref, m: m, at: nanos(c.cfg.Now())}
 	if m != nil {
 		s.size = sizeOf(len(m.stored), m.sections)
 	}
@@ -236,9 +237,10 @@ func (s *Stored) Packages() []string {
 	if err != nil {
 		return nil
 	}
-	names := make([]string, m.pkgs.n)
+	pkgs := m.livePkgs(s.at)
+	names := make([]string, pkgs.n)
 	for i := range names {
-		names[i] = string(m.pkgs.name(i))
+		names[i] = string(pkgs.name(i))
 	}
 	return names
 }
@@ -286,6 +288,6 @@ func (s *Stored) pkg(name string) (Codec, table, error) {
 	if err != nil {
 		return nil, table{}, err
 	}
-	t, err := m.pkg(name)
+	t, err := m.live(name, s.at)
 	return codec, t, err
 }

@@ -2,25 +2,37 @@ package sessiondata
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+	"github.com/vmihailenco/tagparser/v2"
 )
 
 // The module cuts an integer off in silence where the type that it decodes into
-// is too small. So the value and the type are walked through side by side first.
-// What else may not fit is for the decoder to judge.
+// is too small. And where that is a map it takes an extension for the envelope of
+// one, and allocates what the bytes within it say, which are no structure that
+// wellFormed could have checked. So the value and the type are walked through
+// side by side first. What else may not fit is for the decoder to judge.
+
+var errExtension = errors.New("an extension where a map should be")
 
 // fits refuses data, which is well formed, if an integer in it does not fit what
-// dst points to.
+// dst points to, or an extension stands where that has a map.
 func fits(data []byte, dst any) error {
 	switch dst.(type) {
-	case *string, *bool, *[]byte, *time.Time, *float64, *any, *map[string]any, *[]string, *map[string]string:
+	case *string, *bool, *[]byte, *time.Time, *float64, *any, *[]string:
 		return nil // the most used: no reflection
+	case *map[string]any, *map[string]string:
+		if isExtension(data) {
+			return errExtension
+		}
+		return nil
 	}
 	if t := reflect.TypeOf(dst); t != nil && t.Kind() == reflect.Pointer {
 		_, err := fitsType(data, t.Elem())
@@ -36,6 +48,9 @@ func fitsType(data []byte, t reflect.Type) (rest []byte, err error) {
 	case kind == kindAtom:
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
+		}
+		if t.Kind() == reflect.Map && isExtension(data) && !decodesItself(t) {
+			return nil, errExtension
 		}
 		return rest[n:], fitsInteger(data, t)
 	case decodesItself(t):
@@ -78,6 +93,8 @@ func fitsEach(rest []byte, n uint64, t func(i uint64) reflect.Type) (_ []byte, e
 	return rest, nil
 }
 
+func isExtension(data []byte) bool { return msgpcode.IsExt(data[0]) }
+
 func skipped(data []byte) []byte {
 	rest, _ := skipValue(data, 0) // it is well formed
 	return rest
@@ -117,9 +134,7 @@ func decodesItself(t reflect.Type) bool {
 	if known, ok := selfDecoding.Load(t); ok {
 		return known.(bool)
 	}
-	own := slices.ContainsFunc([]reflect.Type{
-		typeCustomDecoder, typeUnmarshaler, reflect.TypeFor[encoding.BinaryUnmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
-	}, func(i reflect.Type) bool { return t.Implements(i) || reflect.PointerTo(t).Implements(i) })
+	own := implements(t, typeCustomDecoder, typeUnmarshaler, reflect.TypeFor[encoding.BinaryUnmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]())
 	selfDecoding.Store(t, own)
 	return own
 }
@@ -176,23 +191,21 @@ func fieldsOf(t reflect.Type) *fieldList {
 }
 
 func (l *fieldList) addField(f reflect.StructField) {
-	tag := strings.Split(f.Tag.Get("msgpack"), ",")
-	options := tag[1:]
-	name := strings.TrimSpace(tag[0])
-	if name == "-" || f.PkgPath != "" && !f.Anonymous {
+	tag := tagparser.Parse(f.Tag.Get("msgpack"))
+	if tag.Name == "-" || f.PkgPath != "" && !f.Anonymous {
 		return
 	}
+	name := tag.Name
 	if name == "" {
 		name = f.Name
 	}
-	if f.Anonymous && !slices.Contains(options, "noinline") && l.inline(f.Type, slices.Contains(options, "inline")) {
+	if f.Anonymous && !tag.HasOption("noinline") && l.inline(f.Type, tag.HasOption("inline")) {
+		l.named[name] = f.Type
 		return
 	}
 	l.add(namedField{name, f.Type})
-	for _, o := range options {
-		if alias, ok := strings.CutPrefix(strings.TrimSpace(o), "alias:"); ok {
-			l.named[alias] = f.Type
-		}
+	if alias, ok := tag.Options["alias"]; ok {
+		l.named[alias] = f.Type
 	}
 }
 
@@ -202,7 +215,7 @@ func (l *fieldList) inline(t reflect.Type, asked bool) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || decodesItself(t) {
+	if t.Kind() != reflect.Struct || !asked && (decodesItself(t) || encodesItself(t)) {
 		return false
 	}
 	inner := fieldsOf(t).list
@@ -216,4 +229,14 @@ func (l *fieldList) inline(t reflect.Type, asked bool) bool {
 		}
 	}
 	return true
+}
+
+func encodesItself(t reflect.Type) bool {
+	return implements(t, typeCustomEncoder, typeMarshaler, typeBinary, typeText)
+}
+
+// implements reports whether t or a pointer to it has the methods of one of the
+// interfaces.
+func implements(t reflect.Type, interfaces ...reflect.Type) bool {
+	return slices.ContainsFunc(interfaces, func(i reflect.Type) bool { return t.Implements(i) || reflect.PointerTo(t).Implements(i) })
 }

@@ -158,9 +158,10 @@ func (s *Session) Packages() []string {
 	s.listed = true
 	var names []string
 	if s.base != nil {
-		names = make([]string, 0, s.base.pkgs.n+len(s.pkgs))
-		for i := range s.base.pkgs.n {
-			name := string(s.base.pkgs.name(i))
+		stored := s.base.livePkgs(s.at)
+		names = make([]string, 0, stored.n+len(s.pkgs))
+		for i := range stored.n {
+			name := string(stored.name(i))
 			if _, touched := s.findPkg(name); !touched {
 				names = append(names, name)
 			}

@@ -210,23 +210,18 @@ func (u *unit) Prepare(ctx context.Context) error {
 	// not wait for, will answer ErrTxnDone there.
 	loaded := slices.DeleteFunc(slices.Clone(u.sessions), func(s *Session) bool { return !s.loaded })
 	u.sessions = loaded
-	var changed, unchanged []*Session
-	for _, s := range loaded {
-		if s.status() == Modified || s.destroyed && s.base != nil {
-			changed = append(changed, s)
-		} else {
-			unchanged = append(unchanged, s)
-		}
-	}
+	isChanged := func(s *Session) bool { return s.status() == Modified || s.destroyed && s.base != nil }
+	changed := slices.DeleteFunc(slices.Clone(loaded), func(s *Session) bool { return !isChanged(s) })
 	if len(changed) > 1 || u.others || u.last {
 		// A periodic renewal is worth no intents: it is left to another time.
 		changed = slices.DeleteFunc(changed, func(s *Session) bool {
 			if s.periodic {
-				s.newID, s.periodic = "", false
+				s.keepID()
 			}
-			return s.status() == Unmodified
+			return !isChanged(s)
 		})
 	}
+	unchanged := slices.DeleteFunc(slices.Clone(loaded), isChanged)
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
 		return nil
@@ -272,16 +267,19 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			var m *image
+			m, _, err = s.c.clean(ctx, s.key, false)
+			t.body = m.body()
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
 		}
-		keys, err := changedReads(s.base, t.body, reads)
+		keys, err := changedReads(s.base, t.body, reads, nanos(s.c.cfg.Now()))
 		if err == nil && len(keys) > 0 {
 			err = &ConflictError{Container: s.c.cfg.Name, Keys: sortKeys(keys)}
 		}
@@ -304,6 +302,7 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
 	// What extending takes is taken off the time to commit.
 	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
