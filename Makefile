@@ -20,13 +20,18 @@ demo: ## the demonstration, a shop on http://127.0.0.1:8080 [STORE=memory:]
 	@cd examples && go run ./shop -store '$(STORE)'
 
 .PHONY: replay
-replay: ## run a real access log through sessions [WORKERS=4 WRITERS=1 STORE=memory:]
+replay: ## run a real access log through sessions [WORKERS=4 WRITERS=1 STORE=memory:|memcache://host:port]
 	@cd examples && go run ./replay -workers $(WORKERS) -writers $(WRITERS) -store '$(STORE)'
 
 .PHONY: test
 test: ## all tests of every module, with the race detector; installs what they start if it is missing
 	@scripts/test-needs
 	@scripts/each-module go test -race -shuffle=on ./...
+
+.PHONY: soak
+soak: ## sessions over three memcached servers that are killed, stopped and cut off, for T [T=60s]
+	@scripts/test-needs
+	@go test -race -count=1 -v -timeout 0 -run '^TestSoakOfSessions$$' ./memcachestore -soak $(T)
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, and the rules of who imports whom
