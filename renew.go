@@ -76,10 +76,16 @@ func (w *write) late() bool { return w.s.periodic && w.cur.renewedAt() != w.s.ba
 // dropRenewal makes the write one of a session that keeps its id.
 func (w *write) dropRenewal() error {
 	w.renews = false
-	w.s.u.tx.mu.Lock()
-	defer w.s.u.tx.mu.Unlock()
-	w.s.newID = ""
+	w.s.keepID()
 	return errRenewed
+}
+
+// keepID drops the renewal. ID may be asked for at any time, also while Commit
+// owns the session.
+func (s *Session) keepID() {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	s.newID = ""
 }
 
 // forwardItem returns what is to stand under the old id; nil: nothing.

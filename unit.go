@@ -213,7 +213,8 @@ func (u *unit) Prepare(ctx context.Context) error {
 		// A periodic renewal is worth no intents: it is left to another time.
 		changed = slices.DeleteFunc(changed, func(s *Session) bool {
 			if s.periodic {
-				s.newID, s.periodic = "", false
+				s.keepID()
+				s.periodic = false
 			}
 			return s.status() == Unmodified
 		})
