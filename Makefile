@@ -15,12 +15,16 @@ TOOL := go tool -modfile=$(CURDIR)/tools.mod
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ## the demonstration, a shop on http://127.0.0.1:8080 [STORE=memory:]
+	@cd examples && go run ./shop -store '$(STORE)'
+
 .PHONY: replay
 replay: ## run a real access log through sessions [WORKERS=4 WRITERS=1 STORE=memory:]
 	@cd examples && go run ./replay -workers $(WORKERS) -writers $(WRITERS) -store '$(STORE)'
 
 .PHONY: test
-test: ## all tests of every module, with the race detector; installs memcached if missing
+test: ## all tests of every module, with the race detector; installs what they start if it is missing
 	@scripts/test-needs
 	@scripts/each-module go test -race -shuffle=on ./...
 
@@ -37,8 +41,8 @@ fmt: ## format every file
 	@$(TOOL) gofumpt -l -w .
 
 .PHONY: cover
-cover: ## statement coverage of the root package and memstore, at least 90 %
-	@scripts/cover 90 . ./memstore
+cover: ## statement coverage of the root package, memstore, memcachestore, sessionhttp and sqltx, at least 90 %
+	@scripts/cover 90 . ./memstore ./memcachestore ./sessionhttp ./sqltx
 
 .PHONY: bench
 bench: ## all benchmarks, with allocations

@@ -44,6 +44,8 @@ type write struct {
 	cur     *image // nil: nothing is there, or what has expired
 	against Version
 	todo    *delta
+
+	stats writeStats
 }
 
 func newWrite(s *Session) *write {
@@ -122,6 +124,7 @@ func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	w.stats.size, w.stats.packages = len(raw), len(d.pkgs)
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
@@ -149,7 +152,7 @@ func (w *write) draft() (*draft, error) {
 		d.timeout = w.todo.timeout.value
 	}
 	for _, p := range w.todo.pkgs {
-		base, err := w.cur.pkg(p.name)
+		base, err := w.cur.live(p.name, now)
 		if err != nil {
 			return nil, err
 		}
@@ -217,6 +220,7 @@ func (w *write) put(ctx context.Context, key storageKey, raw []byte, ttl time.Du
 	doubt := false
 	for try := 0; ; try++ {
 		var err error
+		w.stats.tries++
 		if w.against == (Version{}) {
 			err = w.s.c.store.Add(ctx, key.name, raw, ttl)
 		} else {
@@ -316,6 +320,7 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	}
 	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
 		if w.s.base != nil {
+			w.stats.absent = m == nil
 			return false, ErrGone
 		}
 		w.cur, w.against, w.todo = nil, v, w.mine
@@ -384,7 +389,7 @@ func (w *write) mergeWith(theirs *image) error {
 		// configuration meet here. Run again, this one reads theirs.
 		return &ConflictError{Container: cfg.Name}
 	}
-	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve}
+	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve, now: nanos(cfg.Now())}
 	merged, err := m.merge(w.mine, w.reads)
 	var conflict *ConflictError
 	if errors.As(err, &conflict) && conflict.Container == "" {
@@ -392,6 +397,7 @@ func (w *write) mergeWith(theirs *image) error {
 	}
 	if err == nil {
 		w.todo = merged
+		w.stats.merges++
 	}
 	return err
 }
@@ -415,10 +421,13 @@ func (w *write) destroy(budget, ctx context.Context) error {
 				return err
 			}
 		}
+		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
-		case err == nil || isNotFound(err):
+		case err == nil:
 			return nil
+		case isNotFound(err):
+			return unknownIf(doubt, w.destroyable(nil))
 		case !certain(err):
 			doubt = true
 		case !errors.Is(err, ErrConflict):
@@ -443,7 +452,7 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		m, v, err := w.reach(budget, true)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
-			return true, nil
+			return true, unknownIf(doubt, w.destroyable(m))
 		case err == nil:
 			w.cur, w.against = m, v
 			return false, w.destroyable(m) // it is there: certainly not removed by us
@@ -454,13 +463,14 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 }
 
 // destroyable holds Serializable to its promise: what was read before the
-// decision to destroy must still be so.
+// decision to destroy must still be so. A nil m: it is gone, and a transaction
+// that took what was in it would have taken that for the second time.
 func (w *write) destroyable(m *image) error {
 	cfg := &w.s.c.cfg
 	if cfg.Conflict != Serializable {
 		return nil
 	}
-	keys, err := changedReads(w.s.base, m, w.reads)
+	keys, err := changedReads(w.s.base, m, w.reads, nanos(cfg.Now()))
 	if err == nil && len(keys) > 0 {
 		err = &ConflictError{Container: cfg.Name, Keys: sortKeys(keys)}
 	}

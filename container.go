@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	CommitTimeout time.Duration
 	MaxSize       int              // largest encoded session in bytes; default 1 MiB less 2 KiB, which fits memcached's default item size
 	Now           func() time.Time // default time.Now
+	List          ListPolicy       // what All does over a store that cannot list; default ListError
+	Trace         *Trace           // told of what happens to sessions; nil: nobody, at no cost
 }
 
 // ConflictPolicy says what a commit does when another commit changed the same
@@ -72,10 +75,12 @@ const (
 // Container is a session data container: it hands out the sessions of one kind.
 // It is safe for concurrent use and holds no session between transactions.
 type Container struct {
-	store  Store
+	store  Store // counting where there is a Trace
+	home   Store // as it was given: by it two stores are told apart
 	cfg    Config
 	ring   ring
 	closed atomic.Bool
+	warned sync.Once // of a store that cannot list
 }
 
 // NewContainer checks cfg and returns every fault in it as one error that
@@ -118,6 +123,9 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.CommitTimeout < 0 {
 		fault("CommitTimeout is negative")
 	}
+	if cfg.List < ListError || cfg.List > ListEmpty {
+		fault("List is not a policy")
+	}
 	if cfg.MaxSize < 0 || cfg.MaxSize > math.MaxInt32 {
 		fault("MaxSize is not between 0 and %d", math.MaxInt32)
 	}
@@ -130,7 +138,11 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
 	}
-	return &Container{store: store, cfg: cfg, ring: keys}, nil
+	c := &Container{store: store, home: store, cfg: cfg, ring: keys}
+	if cfg.Trace != nil {
+		c.store = meteredStore{store}
+	}
+	return c, nil
 }
 
 func setDefaults(cfg *Config) {
@@ -223,6 +235,7 @@ func (c *Container) New(_ context.Context, tx *Txn) (*Session, error) {
 	if err := tx.err(); err != nil {
 		return nil, err
 	}
+	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s, nil
 }

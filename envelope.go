@@ -27,6 +27,7 @@ import (
 //	    64    1  number of ancestors, at most 16
 //	    65  8*n  ancestors: commit ids of the writes before this, latest first
 //	     .    .  the packages: a table (see table.go) of name to table of values
+//	             (see valuelife.go)
 //	     .    .  sections, each: kind 1 byte, length 4 bytes, that many bytes
 //	  last    4  CRC-32C over the storage key and all bytes before
 //

@@ -1,6 +1,7 @@
 package sessiondata
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -38,6 +39,12 @@ type forward struct {
 
 func (f *forward) section() section {
 	return section{kind: sectionForward, body: append(binary.LittleEndian.AppendUint64(nil, uint64(f.until)), f.box...)}
+}
+
+// leaves reports whether now is what the intent on m leaves in its place: the
+// very forward, which nobody else can have made.
+func (m *image) leaves(now *image) bool {
+	return m.intent.forward != nil && now != nil && now.forward != nil && bytes.Equal(m.intent.forward.box, now.forward.box)
 }
 
 func parseForward(b []byte) (*forward, error) {

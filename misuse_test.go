@@ -71,6 +71,7 @@ func TestRule03_AfterTheEndEveryMethodAnswersErrTxnDoneOrAZeroValue(t *testing.T
 			}
 			ofPkg := map[string]func() error{
 				"Get": func() error { return p.Get("k", new(int)) }, "Set": func() error { return p.Set("k", 2) },
+				"SetFor": func() error { return p.SetFor("k", 2, 1) },
 				"Delete": func() error { return p.Delete("k") }, "Clear": p.Clear,
 			}
 			ofPkgOther := map[string]func() any{

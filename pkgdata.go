@@ -24,7 +24,7 @@ type PkgData struct {
 	name   string
 	opened bool
 	fault  error
-	base   table // as stored
+	base   table // as stored, without what had ended when it was loaded
 
 	// All below is guarded by Txn.mu.
 	changes changeSet
@@ -222,6 +222,9 @@ func Modify[T any](p *PkgData, key string, change func(*T) error) error {
 			return nil, false, err
 		}
 		body, err := encodeValue(p.s.codec, PkgKey{p.name, key}, v)
+		if _, end := takeEnd(was.body); end != 0 && err == nil {
+			body = withEnd(body, end)
+		}
 		return body, true, err
 	})
 }
@@ -278,7 +281,7 @@ func (p *PkgData) read(key string) (Value, error) {
 func (p *PkgData) usable() error {
 	if !p.opened {
 		p.opened = true
-		if p.base, p.fault = p.s.base.pkg(p.name); p.fault != nil {
+		if p.base, p.fault = p.s.base.live(p.name, p.s.at); p.fault != nil {
 			p.s.u.fault = joined(p.s.u.fault, p.fault)
 		}
 	}

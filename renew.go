@@ -80,8 +80,7 @@ func (w *write) dropRenewal() error {
 	return errRenewed
 }
 
-// keepID drops the renewal. ID may be asked for at any time, also while Commit
-// owns the session.
+// keepID takes a periodic renewal back.
 func (s *Session) keepID() {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
@@ -113,6 +112,7 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 	}
 	for ; ; try++ {
 		var err error
+		w.stats.tries++
 		if f == nil {
 			err = w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
 		} else {
@@ -124,6 +124,7 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 		case !certain(err):
 			lost = true
 		case isNotFound(err) && !lost:
+			w.stats.absent = true
 			return nil, Version{}, ErrGone
 		case isNotFound(err), errors.Is(err, ErrConflict):
 		case lost:
@@ -169,6 +170,7 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (
 		case lost:
 			return nil, Version{}, fmt.Errorf("%w: the old session is absent after a lost reply", ErrOutcomeUnknown)
 		default:
+			w.stats.absent = m == nil
 			return nil, Version{}, ErrGone
 		}
 	}

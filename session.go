@@ -43,6 +43,8 @@ type Session struct {
 	timeout     int64         // as in head: 0 the container's
 	timeoutRead bool
 	listed      bool // the set of packages was read
+
+	trace *sessionTrace // nil: the container has no Trace
 }
 
 // Status says what a commit will do with a session.
@@ -77,7 +79,13 @@ func newSession(c *Container, u *unit, id string) *Session {
 func (s *Session) begin(m *image, v Version, now int64) {
 	s.version, s.comparable, s.at, s.loaded = v, true, now, true
 	s.codec, s.created = s.c.cfg.Codec, now
-	if m == nil || s.c.lease(m).expired(now) {
+	if m == nil {
+		return
+	}
+	if s.c.lease(m).expired(now) {
+		if s.trace != nil {
+			s.trace.ended = m
+		}
 		return
 	}
 	s.base, s.created, s.timeout = m, m.created, m.timeout
@@ -150,9 +158,10 @@ func (s *Session) Packages() []string {
 	s.listed = true
 	var names []string
 	if s.base != nil {
-		names = make([]string, 0, s.base.pkgs.n+len(s.pkgs))
-		for i := range s.base.pkgs.n {
-			name := string(s.base.pkgs.name(i))
+		stored := s.base.livePkgs(s.at)
+		names = make([]string, 0, stored.n+len(s.pkgs))
+		for i := range stored.n {
+			name := string(stored.name(i))
 			if _, touched := s.findPkg(name); !touched {
 				names = append(names, name)
 			}

@@ -17,6 +17,11 @@ import (
 // that differ by less must not undo it.
 const skewAllowance = 5 * time.Second
 
+// waitMax bounds the pauses of who waits for another transaction. It is longer
+// than for a conflict: each look takes two reads, and the one waited for may be
+// dead, or wait for a last participant.
+const waitMax = 100 * time.Millisecond
+
 // errWait says that a foreign transaction is undecided and its deadline has not
 // passed.
 var errWait = fmt.Errorf("%w: another transaction over several sessions is under way", ErrConflict)
@@ -150,7 +155,7 @@ func (c *Container) clean(ctx context.Context, key storageKey, wait bool) (*imag
 		}
 		err = c.settle(ctx, key, m, v)
 		if errors.Is(err, errWait) && wait {
-			if pause(ctx, retryBase, retryMax, try) == nil {
+			if pause(ctx, retryBase, waitMax, try) == nil {
 				continue
 			}
 		}
@@ -258,7 +263,7 @@ func (c *Container) installAll(ctx context.Context, n *note) error {
 					return err
 				}
 			}
-			if _, err := c.install(ctx, key, m, v); err != nil {
+			if done, err := c.install(ctx, key, m, v); done || err != nil {
 				return err
 			}
 		}
@@ -277,7 +282,7 @@ func (c *Container) withdraw(ctx context.Context, key storageKey, txn txnID) err
 				return err
 			}
 		}
-		if _, err := c.strip(ctx, key, m, v); err != nil {
+		if done, err := c.strip(ctx, key, m, v); done || err != nil {
 			return err
 		}
 	}

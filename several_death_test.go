@@ -22,16 +22,18 @@ type leg struct {
 	before    int // 0: absent
 	after     int // 0: destroyed
 	renew     bool
+	grace     time.Duration // of the old id of a renewed one
 }
 
 // shapes are the transactions whose every write is tried as the last.
 var shapes = map[string][]leg{
-	"one new, one destroyed, two containers": {{"a", 100, 90, false}, {"b", 30, 0, false}, {"a", 0, 40, false}},
-	"one renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, false}, {"a", 0, 7, false}},
-	"all renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, true}},
-	"all destroyed":                          {{"a", 100, 0, false}, {"b", 30, 0, false}, {"a", 5, 0, false}},
-	"all new":                                {{"a", 0, 1, false}, {"b", 0, 2, false}, {"a", 0, 3, false}},
-	"all changed":                            {{"a", 1, 2, false}, {"b", 3, 4, false}, {"b", 5, 6, false}},
+	"one new, one destroyed, two containers": {{"a", 100, 90, false, 0}, {"b", 30, 0, false, 0}, {"a", 0, 40, false, 0}},
+	"one renewed":                            {{"a", 100, 90, true, 0}, {"b", 30, 40, false, 0}, {"a", 0, 7, false, 0}},
+	"all renewed, with grace":                {{"a", 100, 90, true, time.Minute}, {"b", 30, 40, true, time.Minute}, {"a", 0, 7, false, 0}},
+	"all renewed":                            {{"a", 100, 90, true, 0}, {"b", 30, 40, true, 0}},
+	"all destroyed":                          {{"a", 100, 0, false, 0}, {"b", 30, 0, false, 0}, {"a", 5, 0, false, 0}},
+	"all new":                                {{"a", 0, 1, false, 0}, {"b", 0, 2, false, 0}, {"a", 0, 3, false, 0}},
+	"all changed":                            {{"a", 1, 2, false, 0}, {"b", 3, 4, false, 0}, {"b", 5, 6, false, 0}},
 }
 
 // world is the sessions of a shape over one store.
@@ -78,7 +80,7 @@ func (w *world) run(store sd.Store) error {
 		}
 		require.NoError(w.t, s.Pkg("p").Set("v", m.after))
 		if m.renew {
-			w.newIDs[i], err = s.Renew()
+			w.newIDs[i], err = s.RenewAfter(m.grace)
 			require.NoError(w.t, err)
 		}
 	}
@@ -106,11 +108,14 @@ func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 		got, want := value(w.t, cs[m.container], id(i)), m.after
 		if m.renew {
 			next := value(w.t, cs[m.container], w.newIDs[i])
-			require.True(w.t, (got == 0) != (next == 0), "session %d lives under both ids, or none: %d %d", i, got, next)
-			if got == 0 {
-				got = next
-			} else {
+			switch {
+			case next == 0:
 				want = -1
+			case m.grace > 0:
+				require.Equal(w.t, next, got, "the old id of session %d leads elsewhere", i)
+			default:
+				require.Zero(w.t, got, "session %d lives under both ids", i)
+				got = next
 			}
 		}
 		switch got {
@@ -124,6 +129,26 @@ func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 	}
 	require.Len(w.t, seen, 1, "a half: %v", seen)
 	return seen[true] != nil
+}
+
+// holdsTo requires that what Commit said is true, from every leg but skip.
+func (w *world) holdsTo(store sd.Store, skip int, said error, what string) {
+	happened := w.outcome(store, skip)
+	switch {
+	case said == nil:
+		require.True(w.t, happened, what)
+	case !errors.Is(said, sd.ErrOutcomeUnknown):
+		require.False(w.t, happened, what)
+	}
+}
+
+// writeAll requires that every session can be written.
+func (w *world) writeAll(store sd.Store, what string) {
+	for i, m := range w.legs {
+		c := containers(w.t, store)[m.container]
+		require.NoError(w.t, c.Update(w.t.Context(), id(i), func(s *sd.Session) error { return s.Pkg("p").Set("v", 1000+i) }), what)
+		require.Equal(w.t, 1000+i, value(w.t, c, id(i)), what)
+	}
 }
 
 // firstActs are what somebody does first after the client has died.
@@ -177,23 +202,12 @@ func dieAt(t *testing.T, legs []leg, k int, fate storetest.Fault, act string, wh
 		existed = !s.IsNew()
 		return firstActs[act](s)
 	}), what)
-	happened := w.outcome(inner, skip)
 	if skip == who && !legs[who].renew {
+		happened := w.outcome(inner, skip)
 		require.Equal(t, existed, happened && legs[who].after != 0 || !happened && legs[who].before != 0, what)
 	}
-	switch {
-	case said == nil:
-		require.True(t, happened, what)
-	case !errors.Is(said, sd.ErrOutcomeUnknown):
-		require.False(t, happened, what)
-	}
-	// Everything can be written again.
-	for i, m := range legs {
-		require.NoError(t, containers(t, inner)[m.container].Update(t.Context(), id(i), func(s *sd.Session) error {
-			return s.Pkg("p").Set("v", 1000+i)
-		}), what)
-		require.Equal(t, 1000+i, value(t, containers(t, inner)[m.container], id(i)), what)
-	}
+	w.holdsTo(inner, skip, said, what)
+	w.writeAll(inner, what)
 	return faulty.Died()
 }
 

@@ -28,6 +28,8 @@ type unit struct {
 	cancel       context.CancelFunc
 	work         *write // one session, nobody else; nil: none
 	joint        *joint // several sessions, or others beside; nil: none
+
+	trace *unitTrace // nil: no container has a Trace
 }
 
 // unitOf returns the unit of tx, joining one where there is none.
@@ -55,7 +57,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		return nil, nil, err
 	}
 	for _, s := range u.sessions {
-		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.store != c.store {
+		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
 			continue
 		}
 		switch {
@@ -69,6 +71,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 	}
 	s = newSession(c, u, id)
 	s.loading = make(chan struct{})
+	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s, s.loading, nil
 }
@@ -76,6 +79,11 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 // load loads s, which place gave to this goroutine. If that fails s leaves the
 // unit, and who waits for it tries for itself.
 func (u *unit) load(ctx context.Context, s *Session) (err error) {
+	if s.trace != nil {
+		var told func(error)
+		ctx, told = u.traceLoad(ctx, s)
+		defer func() { told(err) }()
+	}
 	done := false
 	defer func() {
 		u.tx.mu.Lock()
@@ -194,6 +202,7 @@ func (u *unit) company(others, last bool) { u.others, u.last = others, last }
 // and nobody else takes a single write, which decide sends; anything more is
 // placed as intents here.
 func (u *unit) Prepare(ctx context.Context) error {
+	ctx = u.began(ctx)
 	if u.fault != nil {
 		return u.fault
 	}
@@ -201,24 +210,18 @@ func (u *unit) Prepare(ctx context.Context) error {
 	// not wait for, will answer ErrTxnDone there.
 	loaded := slices.DeleteFunc(slices.Clone(u.sessions), func(s *Session) bool { return !s.loaded })
 	u.sessions = loaded
-	var changed, unchanged []*Session
-	for _, s := range loaded {
-		if s.status() == Modified || s.destroyed && s.base != nil {
-			changed = append(changed, s)
-		} else {
-			unchanged = append(unchanged, s)
-		}
-	}
+	isChanged := func(s *Session) bool { return s.status() == Modified || s.destroyed && s.base != nil }
+	changed := slices.DeleteFunc(slices.Clone(loaded), func(s *Session) bool { return !isChanged(s) })
 	if len(changed) > 1 || u.others || u.last {
 		// A periodic renewal is worth no intents: it is left to another time.
 		changed = slices.DeleteFunc(changed, func(s *Session) bool {
 			if s.periodic {
 				s.keepID()
-				s.periodic = false
 			}
-			return s.status() == Unmodified
+			return !isChanged(s)
 		})
 	}
+	unchanged := slices.DeleteFunc(slices.Clone(loaded), isChanged)
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
 		return nil
@@ -234,7 +237,7 @@ func (u *unit) Prepare(ctx context.Context) error {
 		return nil
 	default:
 		for _, s := range changed {
-			if s.c.store != changed[0].c.store {
+			if s.c.home != changed[0].c.home {
 				return fmt.Errorf("%w: sessions of two stores changed in one transaction", ErrNotSupported)
 			}
 		}
@@ -264,16 +267,19 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			var m *image
+			m, _, err = s.c.clean(ctx, s.key, false)
+			t.body = m.body()
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
 			t.body = nil
 		}
-		keys, err := changedReads(s.base, t.body, reads)
+		keys, err := changedReads(s.base, t.body, reads, nanos(s.c.cfg.Now()))
 		if err == nil && len(keys) > 0 {
 			err = &ConflictError{Container: s.c.cfg.Name, Keys: sortKeys(keys)}
 		}
@@ -296,6 +302,7 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
 	// What extending takes is taken off the time to commit.
 	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
@@ -324,7 +331,7 @@ func (u *unit) decide(ctx context.Context) error {
 	case u.joint == nil || len(u.joint.items) == 0:
 		return nil
 	case u.last:
-		budget, cancel := commitBudget(ctx, u.commitTimeout())
+		budget, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
 		return u.joint.decide(budget, true)
 	}
@@ -336,6 +343,9 @@ func (u *unit) decide(ctx context.Context) error {
 // them, and where an access was not recorded somebody was quicker, or the next
 // one will be.
 func (u *unit) Commit(ctx context.Context) error {
+	if u.trace != nil {
+		u.trace.committed = true
+	}
 	var due []*Session
 	for _, s := range u.sessions {
 		if s.due && s.status() == Unmodified && ctx.Err() == nil {
@@ -350,11 +360,11 @@ func (u *unit) Commit(ctx context.Context) error {
 	if tasks == 0 {
 		return nil
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
+	ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 	defer cancel()
 	return inParallel(tasks, func(i int) error {
 		if i < len(due) {
-			due[i].recordAccess(ctx)
+			due[i].trace.recorded(due[i].recordAccess(ctx))
 		} else {
 			u.joint.finish(ctx)
 		}
@@ -367,8 +377,11 @@ func (u *unit) Commit(ctx context.Context) error {
 func (u *unit) Rollback(ctx context.Context) error {
 	defer u.release()
 	if j := u.joint; j != nil && !j.decided {
-		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
+		if u.trace != nil {
+			u.trace.joint = j
+		}
 		u.joint = nil
 		j.rollback(ctx)
 	}
@@ -406,21 +419,26 @@ func inParallel(n int, f func(int) error) error {
 // an intent that is undecided it does not; but one that a dead client has left,
 // or a note, is settled first: a session that is used, if only to read, must not
 // end for what lies on it.
-func (s *Session) recordAccess(ctx context.Context) {
+func (s *Session) recordAccess(ctx context.Context) error {
 	now := nanos(s.c.cfg.Now())
 	m, v := s.base, s.version
 	if !s.comparable {
 		var err error
 		m, v, err = s.c.clean(ctx, s.key, false)
-		if err != nil || m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now) {
-			return
+		switch {
+		case err != nil:
+			return err
+		case m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now):
+			return ErrGone
 		}
 	}
 	l := s.c.lease(m)
 	l.access = max(l.access, now)
-	if raw, err := m.touched(s.key, l.access); err == nil {
-		_ = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
+	raw, err := m.touched(s.key, l.access)
+	if err != nil {
+		return err
 	}
+	return s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,

@@ -196,7 +196,9 @@ func (ex *exchange) settle() {
 		if ex.named || ex.news.kind != nothing {
 			ex.news = news{kind: noID}
 		}
-	case changed && (o.isNew || id != ex.known), o.age > 0, changed && ex.forgot:
+	case changed && o.isNew, !o.isNew && id != ex.known, o.age > 0, changed && ex.forgot:
+		// Another id than the visitor's, also where nothing was changed: the
+		// session was renewed, and the old id leads to it for a while.
 		ex.known = id
 		ex.news = news{kind: newID, id: id, age: o.age}
 	}

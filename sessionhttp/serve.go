@@ -20,7 +20,10 @@ const (
 // serve runs the handler for one request, again after a conflict, and answers in
 // its place where that fails.
 func (m *Manager) serve(w http.ResponseWriter, r *http.Request, next http.Handler, in *scope) {
-	request := pristine{r: r, url: *r.URL, header: keep(w.Header())}
+	request := pristine{r: r, header: keep(w.Header())}
+	if r.URL != nil {
+		request.url = *r.URL
+	}
 	if r.Body != nil && r.Body != http.NoBody && m.cfg.Attempts > 1 && r.ContentLength <= int64(m.cfg.Buffer) && m.cfg.Retry(r) {
 		request.body = &recording{src: r.Body, room: m.cfg.Buffer}
 	}
@@ -69,14 +72,16 @@ func (m *Manager) begin(w http.ResponseWriter, request *pristine, in *scope, try
 func (ex *exchange) run(next http.Handler) error {
 	returned := false
 	defer func() {
-		if !returned { // a panic, http.ErrAbortHandler too, or runtime.Goexit: it goes on
+		if !returned { // a panic, http.ErrAbortHandler too, or runtime.Goexit, of the handler or a hook: it goes on
 			ex.abandon()
 			ex.takeBack()
 		}
 	}()
 	next.ServeHTTP(ex.w.shaped(), ex.r)
+	err := ex.finish()
+	ex.w.fault = err // whoever still writes is told
 	returned = true
-	return ex.finish()
+	return err
 }
 
 func (ex *exchange) finish() error {
