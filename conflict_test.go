@@ -12,7 +12,7 @@ import (
 
 // meet stores base, opens the session, lets theirs commit, and then commits
 // mine. It returns what mine's commit said and what is stored then.
-func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (error, map[string]map[string]any) {
+func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (map[string]map[string]any, error) {
 	t.Helper()
 	w := newWire()
 	c := container(t, w, cfg)
@@ -22,7 +22,8 @@ func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (
 	tx, s := begin(t, c, "id")
 	mine(s)
 	update(t, c, "id", theirs)
-	return tx.Commit(t.Context()), stored(t, c, "id")
+	err := tx.Commit(t.Context())
+	return stored(t, c, "id"), err
 }
 
 func setting(key string, v any) func(s *sd.Session) {
@@ -85,7 +86,7 @@ func TestRule16_MergeByKey(t *testing.T) {
 		}, all("mine", "base", "theirs")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, got := meet(t, sd.Config{Name: "shop"}, three, c.theirs, c.mine)
+			got, err := meet(t, sd.Config{Name: "shop"}, three, c.theirs, c.mine)
 			if c.want == nil {
 				var conflict *sd.ConflictError
 				require.ErrorIs(t, err, sd.ErrConflict)
@@ -185,7 +186,7 @@ func TestRule16_ATimeoutMayBeResolved(t *testing.T) {
 }
 
 func TestRule16_TwoCountersFromZeroToOneMakeTwo(t *testing.T) {
-	err, _ := meet(t, sd.Config{}, nil, adding(1), adding(1))
+	_, err := meet(t, sd.Config{}, nil, adding(1), adding(1))
 	require.ErrorIs(t, err, sd.ErrConflict, "both read 0 and wrote 1")
 
 	c := container(t, newWire())
@@ -212,7 +213,7 @@ func TestRule16_ConflictErrorNamesAllTheKeysSortedAndNoValue(t *testing.T) {
 			_ = s.Pkg(v).Set("own", 1)
 		}
 	}
-	err, _ := meet(t, sd.Config{Name: "shop"}, nil, change("their secret"), change("my secret"))
+	_, err := meet(t, sd.Config{Name: "shop"}, nil, change("their secret"), change("my secret"))
 	var conflict *sd.ConflictError
 	require.ErrorAs(t, err, &conflict)
 	require.Equal(t, []sd.PkgKey{{Pkg: "a", Key: "y"}, {Pkg: "a", Key: "z"}, {Pkg: "b", Key: "y"}, {Pkg: "b", Key: "z"}}, conflict.Keys)
@@ -255,7 +256,7 @@ func TestRule16_ALongConflictErrorIsCutShort(t *testing.T) {
 			}
 		}
 	}
-	err, _ := meet(t, sd.Config{}, nil, many(1), many(2))
+	_, err := meet(t, sd.Config{}, nil, many(1), many(2))
 	require.Contains(t, err.Error(), `"p"/"h" and 12 more`)
 }
 
@@ -283,12 +284,12 @@ func TestRule16_ResolveSettlesEachCollision(t *testing.T) {
 	two := func(n int) func(s *sd.Session) {
 		return func(s *sd.Session) { adding(n)(s); _ = s.Pkg("a").Set("x", n) }
 	}
-	err, got := meet(t, sd.Config{Resolve: sum}, two(10), two(1), two(2))
+	got, err := meet(t, sd.Config{Resolve: sum}, two(10), two(1), two(2))
 	require.NoError(t, err)
 	require.Equal(t, map[string]map[string]any{"p": {"k": int64(13)}, "a": {"x": int64(-7)}}, got)
 	require.Equal(t, []sd.PkgKey{{Pkg: "a", Key: "x"}, {Pkg: "p", Key: "k"}}, asked)
 
-	err, got = meet(t, sd.Config{Resolve: sum}, nil, adding(1), adding(1))
+	got, err = meet(t, sd.Config{Resolve: sum}, nil, adding(1), adding(1))
 	require.NoError(t, err)
 	require.Equal(t, pkg("p", map[string]any{"k": int64(2)}), got)
 }
@@ -346,7 +347,7 @@ func TestRule16_OverwriteIsNeverAConflict(t *testing.T) {
 		{setting("b", 2), setting("k", "mine"), map[string]any{"k": "mine", "b": int64(2)}},
 	} {
 		base := func(s *sd.Session) { setting("k", "base")(s); setting("b", 1)(s) }
-		err, got := meet(t, sd.Config{Conflict: sd.Overwrite}, base, c.theirs, c.mine)
+		got, err := meet(t, sd.Config{Conflict: sd.Overwrite}, base, c.theirs, c.mine)
 		require.NoError(t, err)
 		require.Equal(t, pkg("p", c.want), got)
 	}
@@ -354,7 +355,7 @@ func TestRule16_OverwriteIsNeverAConflict(t *testing.T) {
 
 func TestRule17_TwoCreatorsOfOneIDBothKeepTheirChanges(t *testing.T) {
 	for _, policy := range []sd.ConflictPolicy{sd.Merge, sd.Serializable, sd.Overwrite} {
-		err, got := meet(t, sd.Config{Conflict: policy}, nil, setting("a", 1), setting("b", 2))
+		got, err := meet(t, sd.Config{Conflict: policy}, nil, setting("a", 1), setting("b", 2))
 		require.NoError(t, err)
 		require.Equal(t, pkg("p", map[string]any{"a": int64(1), "b": int64(2)}), got)
 	}

@@ -224,7 +224,7 @@ func TestRule23_ForgedHeadsAreFound(t *testing.T) {
 // written by a faulty program.
 func TestRule23_ABrokenPackageIsErrCorruptAndTheOthersAreThere(t *testing.T) {
 	store := memstore.New(memstore.Config{})
-	c, key, raw := sample(t, store)
+	_, key, raw := sample(t, store)
 	at := bytes.Index(raw, []byte("klist")) // the names of p
 	require.Positive(t, at)
 	bad := bytes.Clone(raw)
@@ -233,7 +233,7 @@ func TestRule23_ABrokenPackageIsErrCorruptAndTheOthersAreThere(t *testing.T) {
 	put(t, store, key, bad)
 
 	w := &wire{Store: store}
-	c = container(t, w)
+	c := container(t, w)
 	tx, s := begin(t, c, "id")
 	require.Equal(t, strings.Repeat("x", 20), first(sd.Get[string](s.Pkg("q"), "text")))
 	p := s.Pkg("p")

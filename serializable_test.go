@@ -23,11 +23,11 @@ func TestRule16_SerializableRefusesWriteSkew(t *testing.T) {
 			}
 		}
 	}
-	err, got := meet(t, serializable, on, off("a", "b"), off("b", "a"))
+	got, err := meet(t, serializable, on, off("a", "b"), off("b", "a"))
 	require.ErrorIs(t, err, sd.ErrConflict)
 	require.Equal(t, pkg("p", map[string]any{"a": false, "b": true}), got)
 
-	err, got = meet(t, sd.Config{}, on, off("a", "b"), off("b", "a"))
+	got, err = meet(t, sd.Config{}, on, off("a", "b"), off("b", "a"))
 	require.NoError(t, err, "Merge allows it")
 	require.Equal(t, pkg("p", map[string]any{"a": false, "b": false}), got)
 }
@@ -104,7 +104,7 @@ func TestRule16_SerializableDestroyDependsOnWhatWasRead(t *testing.T) {
 		cfg sd.Config
 		err error
 	}{"serializable": {serializable, sd.ErrConflict}, "merge": {sd.Config{}, nil}} {
-		err, got := meet(t, c.cfg, setting("empty", true), setting("empty", false), func(s *sd.Session) {
+		got, err := meet(t, c.cfg, setting("empty", true), setting("empty", false), func(s *sd.Session) {
 			if first(sd.Get[bool](s.Pkg("p"), "empty")) {
 				_ = s.Destroy()
 			}
@@ -112,7 +112,7 @@ func TestRule16_SerializableDestroyDependsOnWhatWasRead(t *testing.T) {
 		require.ErrorIs(t, err, c.err, name)
 		require.Equal(t, c.err == nil, got == nil, name)
 	}
-	err, got := meet(t, serializable, setting("k", 1), setting("other", 2), func(s *sd.Session) {
+	got, err := meet(t, serializable, setting("k", 1), setting("other", 2), func(s *sd.Session) {
 		_ = s.Pkg("p").Has("k")
 		_ = s.Destroy()
 	})

@@ -65,7 +65,7 @@ func requireContent(t require.TestingT, want map[string][]byte, got table) {
 func TestTable_IsAMapWithEdits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		content := rapid.MapOfN(drawnNames, drawnBodies, 0, 12).Draw(t, "content")
-		tab, raw := tableOf(t, content)
+		tab, _ := tableOf(t, content)
 		requireContent(t, content, tab)
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
 			changes := rapid.MapOfN(rapid.OneOf(drawnNames, rapid.SampledFrom(append(slices.Sorted(maps.Keys(content)), ""))),
@@ -80,6 +80,7 @@ func TestTable_IsAMapWithEdits(t *testing.T) {
 					edits = append(edits, edit{name: name, drop: true})
 				}
 			}
+			var raw []byte
 			tab, raw = planned(t, tab, edits)
 			requireContent(t, content, tab)
 			_, fromScratch := tableOf(t, content)
