@@ -87,7 +87,7 @@ func TestRule24_MessagePackBombsAreErrorsWithinBoundedMemory(t *testing.T) {
 
 // What is large without being damaged decodes, in memory of its own size.
 func TestRule24_WideMessagePackIsDecodedWithinBoundedMemory(t *testing.T) {
-	const n = 30_000
+	const n = 12_000
 	head := func(code byte, n uint32) []byte { return binary.BigEndian.AppendUint32([]byte{code}, n) }
 	for name, wide := range map[string][]byte{
 		"nils":         append(head(0xdd, n), repeat("\xc0", n)...),

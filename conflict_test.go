@@ -12,7 +12,7 @@ import (
 
 // meet stores base, opens the session, lets theirs commit, and then commits
 // mine. It returns what mine's commit said and what is stored then.
-func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (left map[string]map[string]any, said error) {
+func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (map[string]map[string]any, error) {
 	t.Helper()
 	w := newWire()
 	c := container(t, w, cfg)
@@ -22,8 +22,8 @@ func meet(t *testing.T, cfg sd.Config, base, theirs, mine func(s *sd.Session)) (
 	tx, s := begin(t, c, "id")
 	mine(s)
 	update(t, c, "id", theirs)
-	said = tx.Commit(t.Context())
-	return stored(t, c, "id"), said
+	err := tx.Commit(t.Context())
+	return stored(t, c, "id"), err
 }
 
 func setting(key string, v any) func(s *sd.Session) {

@@ -192,3 +192,38 @@ func TestRule05_RollbackToASavepointDoesNotReachIntoACommit(t *testing.T) {
 	close(leave)
 	require.Error(t, <-done, "the transaction ended under it")
 }
+
+// The id may change while the commit runs: a renewal is dropped, or the session
+// is found under another id. Who asks meanwhile must not see half of that.
+func TestRule05_TheIDMayBeAskedForWhileTheCommitRuns(t *testing.T) {
+	clock := newClock()
+	c := container(t, newWire(), sd.Config{RenewEvery: time.Minute, Now: clock.Now})
+	for round := range 20 {
+		a, b := fmt.Sprint("a", round), fmt.Sprint("b", round)
+		set(t, c, a, "p", "k", 1)
+		set(t, c, b, "p", "k", 1)
+		clock.move(2 * time.Minute)
+		tx, s := begin(t, c, a)
+		other := open(t, c, tx, b)
+		require.NoError(t, s.Pkg("p").Set("k", 2))
+		require.NoError(t, other.Pkg("p").Set("k", 2))
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_, _ = s.ID(), other.ID()
+					}
+				}
+			})
+		}
+		require.NoError(t, tx.Commit(t.Context()))
+		close(stop)
+		wg.Wait()
+		require.Equal(t, pkg("p", map[string]any{"k": int64(2)}), stored(t, c, s.ID()))
+	}
+}
