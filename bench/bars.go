@@ -13,8 +13,11 @@ type bar struct {
 	// tolerated above (or below) the bar before bench-check fails, as a factor:
 	// times vary, counts do not.
 	tolerance float64
-	value     func(*report) float64
-	spread    func(*report) spread // nil: none
+	// value is judged: of ratios of time the processor time of client and server,
+	// which on the one processor that they share is the time on a quiet machine.
+	value  func(*report) float64
+	spread func(*report) spread // of the value; nil: none
+	time   func(*report) spread // by the clock on the wall; nil: none
 }
 
 // tolerance of bars on time.
@@ -41,14 +44,15 @@ func bars() []bar {
 			if least {
 				of, to = to, of
 			}
-			spread := func(r *report) spread { return r.find(key).ratio(of, to) }
+			used := func(r *report) spread { return r.find(key).usedRatio(of, to) }
 			name := fmt.Sprintf("%s, %s, time as a multiple of the bare client's", describe(w), s.name)
 			if least {
 				name = fmt.Sprintf("%s, %s, times faster than %s", describe(w), s.name, of)
 			}
 			all = append(all, bar{
 				what: name, limit: limits[i], least: least, tolerance: tolerance,
-				value: func(r *report) float64 { return spread(r).median }, spread: spread,
+				value: func(r *report) float64 { return used(r).median }, spread: used,
+				time: func(r *report) spread { return r.find(key).ratio(of, to) },
 			})
 		}
 	}
@@ -102,7 +106,7 @@ func parallelBar(w work, s shape, n int) bar {
 	return bar{
 		what: fmt.Sprintf("%s, %s, ratio of %d goroutines to that of one", describe(w), s.name, n), limit: 1, tolerance: tolerance,
 		value: func(r *report) float64 {
-			return r.find(many).ratio(nameOurs, nameBare).median / r.find(one).ratio(nameOurs, nameBare).median
+			return r.find(many).usedRatio(nameOurs, nameBare).median / r.find(one).usedRatio(nameOurs, nameBare).median
 		},
 	}
 }
@@ -112,7 +116,7 @@ func parallelBar(w work, s shape, n int) bar {
 func (r *report) growth(w work) float64 {
 	beyond := func(n int) float64 {
 		res := r.find(scenario{work: w, shape: sweepShape(n), goroutines: 1, pinned: true}.key())
-		return spreadOf(differences(res.cell(nameOurs).nanos, res.cell(nameBare).nanos)).median
+		return spreadOf(differences(res.cell(nameOurs).used, res.cell(nameBare).used)).median
 	}
 	return (beyond(sweep[len(sweep)-1]) - beyond(sweep[0])) / 1e3
 }

@@ -42,6 +42,7 @@ type cell struct {
 	peer   string
 	ops    int       // of a round
 	nanos  []float64 // of one piece of work, per round
+	used   []float64 // processor time of client and server for it, in nanoseconds, per round
 	allocs float64   // of one piece of work; NaN: not measured
 	bytes  float64
 	wire   traffic
@@ -66,16 +67,23 @@ func (r *result) ratio(of, to string) spread {
 	return spreadOf(ratios(r.cell(of).nanos, r.cell(to).nanos))
 }
 
+// usedRatio is the same of the processor time of client and server together.
+// What else runs on the machine is not in it.
+func (r *result) usedRatio(of, to string) spread {
+	return spreadOf(ratios(r.cell(of).used, r.cell(to).used))
+}
+
 // effort is how long a measurement takes.
 type effort struct {
 	rounds int
 	slice  time.Duration // of one peer in one round
+	counts int           // passes over what is counted
 }
 
 // job is one peer's part of a scenario, ready to run.
 type job struct {
 	peer   peer
-	do     func(worker, i int) error
+	do     func(worker int) error
 	finish func() error
 }
 
@@ -89,17 +97,24 @@ func prepare(ctx context.Context, sc scenario, c *content, p peer) (job, error) 
 			return j, fmt.Errorf("%s: %w", p.name(), err)
 		}
 	}
+	// Variants take turns from run to run too: setting what is stored already is
+	// no change, and this library would not write it.
+	turns := make([]int, sc.goroutines)
+	turn := func(w int) int {
+		turns[w]++
+		return turns[w] & 1
+	}
 	switch sc.work {
 	case readOne:
-		j.do = func(w, _ int) error { return p.read(ctx, ids[w], c) }
+		j.do = func(w int) error { return p.read(ctx, ids[w], c) }
 	case changeOne:
-		j.do = func(w, i int) error { return p.change(ctx, ids[w], c.one[i&1]) }
+		j.do = func(w int) error { return p.change(ctx, ids[w], c.one[turn(w)]) }
 	case changeTen:
-		j.do = func(w, i int) error { return p.change(ctx, ids[w], c.ten[i&1]) }
+		j.do = func(w int) error { return p.change(ctx, ids[w], c.ten[turn(w)]) }
 	case takeBack:
-		j.do = func(w, i int) error { return p.takeBack(ctx, ids[w], c.ten[i&1]) }
+		j.do = func(w int) error { return p.takeBack(ctx, ids[w], c.ten[turn(w)]) }
 	case create:
-		j.do = func(_, _ int) error { return p.create(ctx, c) }
+		j.do = func(int) error { return p.create(ctx, c) }
 	case webRead, webChange:
 		path := "/read"
 		if sc.work == webChange {
@@ -136,8 +151,8 @@ func (j job) run(goroutines, n int) (float64, error) {
 }
 
 func (j job) part(worker, n int) error {
-	for i := range n {
-		if err := j.do(worker, i); err != nil {
+	for range n {
+		if err := j.do(worker); err != nil {
 			return err
 		}
 	}
@@ -146,7 +161,7 @@ func (j job) part(worker, n int) error {
 
 // measure lets all peers do the work in turn, a slice of time each, round after
 // round, beginning with another one in each.
-func measure(ctx context.Context, sc scenario, peers []peer, e effort) (res result, err error) {
+func measure(ctx context.Context, sc scenario, peers []peer, server int, e effort) (res result, err error) {
 	res.scenario = sc
 	c, err := newContent(sc.shape)
 	if err != nil {
@@ -181,11 +196,21 @@ func measure(ctx context.Context, sc scenario, peers []peer, e effort) (res resu
 			// Nobody pays for what others have left behind; what a peer leaves
 			// behind within its slice it pays for.
 			runtime.GC()
+			before, err := processorTime(server)
+			if err != nil {
+				return res, err
+			}
 			took, err := jobs[i].run(sc.goroutines, res.cells[i].ops)
 			if err != nil {
 				return res, err
 			}
+			after, err := processorTime(server)
+			if err != nil {
+				return res, err
+			}
+			done := res.cells[i].ops / sc.goroutines * sc.goroutines
 			res.cells[i].nanos = append(res.cells[i].nanos, took)
+			res.cells[i].used = append(res.cells[i].used, float64((after-before).Nanoseconds())/float64(done))
 		}
 	}
 	return res, nil
@@ -220,7 +245,7 @@ func (j job) calibrate(goroutines int, slice time.Duration) (int, error) {
 // bytes. m is the meter that the peers' connections are counted by; they are not
 // those that are timed. Call it under GOMAXPROCS=1, so that no other goroutine
 // allocates meanwhile.
-func count(ctx context.Context, res *result, peers []peer, m *meter) error {
+func count(ctx context.Context, res *result, peers []peer, m *meter, passes int) error {
 	c, err := newContent(res.shape)
 	if err != nil {
 		return err
@@ -236,16 +261,19 @@ func count(ctx context.Context, res *result, peers []peer, m *meter) error {
 		if err != nil {
 			return err
 		}
-		if _, err := j.run(1, 20); err != nil { // connections and pools
+		if _, err := j.run(1, 5); err != nil { // connections and pools
 			return err
 		}
 		n := 100
 		if c.shape.pkgs*c.shape.values > 500 {
 			n = 20
 		}
+		if passes == 1 {
+			n /= 4
+		}
 		cell.allocs, cell.bytes = math.Inf(1), math.Inf(1)
 		before := m.read()
-		for range countPasses {
+		for range passes {
 			var start, end runtime.MemStats
 			runtime.ReadMemStats(&start)
 			if _, err := j.run(1, n); err != nil {
@@ -256,12 +284,10 @@ func count(ctx context.Context, res *result, peers []peer, m *meter) error {
 			cell.allocs = min(cell.allocs, float64(end.Mallocs-start.Mallocs)/float64(n))
 			cell.bytes = min(cell.bytes, float64(end.TotalAlloc-start.TotalAlloc)/float64(n))
 		}
-		cell.wire = m.read().since(before, n*countPasses)
+		cell.wire = m.read().since(before, n*passes)
 		if err := j.finish(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-const countPasses = 5

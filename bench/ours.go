@@ -191,3 +191,11 @@ func changeOther(s *sd.Session, c *content) error {
 	}
 	return set(s, otherVariant(c.one, was))
 }
+
+func (o *ours) value(ctx context.Context, id string, e edit) (v string, err error) {
+	err = o.container.View(ctx, id, func(s *sd.Session) error {
+		v, err = sd.Get[string](s.Pkg(e.pkg), e.key)
+		return err
+	})
+	return v, err
+}

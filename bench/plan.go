@@ -16,8 +16,8 @@ var duel = []string{nameBare, nameOurs}
 // fullPlan is everything.
 func fullPlan() plan {
 	p := plan{
-		core:     effort{rounds: 40, slice: 6 * time.Millisecond},
-		wide:     effort{rounds: 20, slice: 6 * time.Millisecond},
+		core:     effort{rounds: 40, slice: 6 * time.Millisecond, counts: 5},
+		wide:     effort{rounds: 20, slice: 6 * time.Millisecond, counts: 5},
 		parallel: effort{rounds: 30, slice: 8 * time.Millisecond},
 		spread:   effort{rounds: 10, slice: 8 * time.Millisecond},
 	}
@@ -51,8 +51,13 @@ func fullPlan() plan {
 // the harness works.
 func shortPlan() plan {
 	p := fullPlan()
-	least := effort{rounds: 2, slice: time.Millisecond / 2}
-	p.core, p.wide, p.parallel, p.spread = effort{rounds: 4, slice: time.Millisecond}, least, least, least
+	least := effort{rounds: 1, slice: time.Millisecond / 2, counts: 1}
+	p.core, p.wide, p.parallel, p.spread = effort{rounds: 3, slice: time.Millisecond, counts: 1}, least, least, least
+	for i, sc := range p.unpinned {
+		if sc.shape == shapeL && sc.goroutines > 1 {
+			p.unpinned[i].only = duel // of the others a single piece of work for each goroutine takes too long
+		}
+	}
 	return p
 }
 

@@ -86,17 +86,16 @@ func run(ctx context.Context, p plan, progress io.Writer) (r *report, err error)
 
 	all := func(scenarios []scenario) error {
 		for i, sc := range scenarios {
-			fmt.Fprintf(progress, "\r%-70s %d of %d", sc.key(), i+1, len(scenarios))
-			res, err := measure(ctx, sc, peers, p.effort(sc))
+			fmt.Fprintf(progress, "%3d/%d %s\n", i+1, len(scenarios), sc.key())
+			res, err := measure(ctx, sc, peers, server.PID(), p.effort(sc))
 			if err == nil && sc.goroutines == 1 && sc.pinned && !sc.isSweep() {
-				err = count(ctx, &res, metered, m)
+				err = count(ctx, &res, metered, m, p.effort(sc).counts)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", sc.key(), err)
 			}
 			r.results = append(r.results, res)
 		}
-		fmt.Fprintln(progress)
 		return nil
 	}
 	unpin, cpu, err := pin(server.PID())

@@ -11,7 +11,7 @@ import (
 
 // overHTTP serves a peer's handler on loopback, and returns the work of one
 // visitor's request to it.
-func overHTTP(p peer, c *content, path string, ids []string) (do func(worker, i int) error, stop func() error, err error) {
+func overHTTP(p peer, c *content, path string, ids []string) (do func(worker int) error, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
@@ -27,7 +27,7 @@ func overHTTP(p peer, c *content, path string, ids []string) (do func(worker, i 
 		defer cancel()
 		return server.Shutdown(ctx)
 	}
-	do = func(worker, _ int) error {
+	do = func(worker int) error {
 		req, err := http.NewRequest(http.MethodGet, url, nil)
 		if err != nil {
 			return err
