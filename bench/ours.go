@@ -44,7 +44,9 @@ func (o *ours) name() string { return nameOurs }
 
 func (o *ours) close() error { return o.store.Close() }
 
-func (o *ours) seed(ctx context.Context, c *content) (string, error) { return seedIn(ctx, o.container, c) }
+func (o *ours) seed(ctx context.Context, c *content) (string, error) {
+	return seedIn(ctx, o.container, c)
+}
 
 func seedIn(ctx context.Context, container *sd.Container, c *content) (string, error) {
 	tx := sd.Begin()
