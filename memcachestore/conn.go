@@ -47,7 +47,8 @@ func newConn(sock *socket, nc net.Conn) *conn {
 	c := &conn{sock: sock, nc: nc}
 	c.ex.line = make([]byte, 0, maxLine)
 	handed := false
-	c.client = memcache.NewFromSelector(onlyServer{nc.RemoteAddr()})
+	addr := nc.RemoteAddr()
+	c.client = memcache.NewFromSelector(onlyServer{madeAddr{addr.Network(), addr.String()}})
 	c.client.MaxIdleConns = 1
 	c.client.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		if handed {
@@ -166,6 +167,13 @@ func checkAnswer(line []byte) error {
 	}
 	return errForeign
 }
+
+// madeAddr is an address whose text is made once: the client asks for it twice in
+// each request, to find its pool.
+type madeAddr struct{ network, text string }
+
+func (a madeAddr) Network() string { return a.network }
+func (a madeAddr) String() string  { return a.text }
 
 // onlyServer is the selector of a client that has one connection and no choice.
 type onlyServer struct{ addr net.Addr }
