@@ -75,7 +75,7 @@ func goldenSamples() map[string]sampleEnvelope {
 	leaves := removes
 	leaves.last, leaves.forward = false, &forward{until: goldenTime + int64(30*time.Second), box: []byte("nonce, twelve, and what is encrypted, with its tag")}
 	sealed := in
-	sealed.head, sealed.sealed = head{}, []byte(envelopeMagic+"\x01\x01\x01\x02"+"\x07\x00\x00\x00"+"1\x00\x00\x00"+"twelve nonce"+"and what is encrypted, and 16 of tag.")
+	sealed.head, sealed.sealed = head{}, []byte(envelopeMagic+"\x01\x01\x01\x02"+"\x07\x00\x00\x00"+"\x31\x00\x00\x00"+"twelve nonce"+"and what is encrypted, and 16 of tag.")
 	changes := map[string]map[string]any{"cart": nil, "user": {"id": "u-18"}}
 	return map[string]sampleEnvelope{
 		"v1-empty":          {head: fresh},
