@@ -24,6 +24,9 @@ func TestIntents_MaxSizeHoldsForTheItemWithItsIntent(t *testing.T) {
 		"changed": func(t *testing.T, c *sd.Container, ids []string) *sd.Txn {
 			return writing(t, c, string(make([]byte, 2000)), ids...)
 		},
+		"changed, and large before": func(t *testing.T, c *sd.Container, ids []string) *sd.Txn {
+			return writing(t, c, 1, ids...)
+		},
 		"new": func(t *testing.T, c *sd.Container, ids []string) *sd.Txn {
 			return writing(t, c, string(make([]byte, 2000)), ids[0], ids[1], "new 1", "new 2")
 		},
@@ -46,6 +49,11 @@ func TestIntents_MaxSizeHoldsForTheItemWithItsIntent(t *testing.T) {
 			try := func(limit int) (*wire, error) {
 				w, c := storeA(t)
 				fill(t, c, 0, ids...)
+				if what == "changed, and large before" {
+					for _, id := range ids {
+						set(t, c, id, "p", "w", make([]byte, 2000))
+					}
+				}
 				w.forget()
 				tx := work(t, containerA(t, w, sd.Config{MaxSize: limit}), ids)
 				d := new(diary)
