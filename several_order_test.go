@@ -278,6 +278,7 @@ func TestIntents_SessionsOfTwoStoresAreErrNotSupportedBeforeAnythingIsWritten(t 
 
 func TestIntents_MoreSessionsThanANoteCanListAreRefusedBeforeAnythingIsWritten(t *testing.T) {
 	w, c := storeA(t, sd.Config{MaxSize: 1 << 30})
+	w.answer(func(call, func() error) error { return sd.ErrUnavailable })
 	tx := sd.Begin()
 	for range 1<<16 + 1 {
 		s, err := c.New(t.Context(), tx)
