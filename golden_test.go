@@ -72,23 +72,29 @@ func goldenSamples() map[string]sampleEnvelope {
 	in.head.commit, in.head.revision = 0x4444444444444444, 4
 	removes := in
 	removes.remove, removes.last, removes.head = true, true, head{}
+	leaves := removes
+	leaves.last, leaves.forward = false, &forward{until: goldenTime + int64(30*time.Second), box: []byte("nonce, twelve, and what is encrypted, with its tag")}
+	sealed := in
+	sealed.head, sealed.sealed = head{}, []byte(envelopeMagic+"\x01\x01\x01\x02"+"\x07\x00\x00\x00"+"\x31\x00\x00\x00"+"twelve nonce"+"and what is encrypted, and 16 of tag.")
 	changes := map[string]map[string]any{"cart": nil, "user": {"id": "u-18"}}
 	return map[string]sampleEnvelope{
-		"v1-empty":         {head: fresh},
-		"v1-small":         {head: fresh, pkgs: map[string]map[string]any{"p": {"k": int64(1)}}},
-		"v1-cart":          {head: goldenHead, ancestors: []uint64{0x2222222222222222, 0x1212121212121212}, pkgs: goldenCart},
-		"v1-values":        {head: goldenHead, ancestors: []uint64{7}, pkgs: map[string]map[string]any{"": values, "p": {"k": "v"}}},
-		"v1-json":          {head: json, pkgs: map[string]map[string]any{"p": {"k": int64(1), "m": map[string]any{"a": []any{nil, 1.5}}}}},
-		"v1-never":         {head: never, pkgs: map[string]map[string]any{"p": {"k": int64(1)}}},
-		"v1-16-ancestors":  {head: goldenHead, ancestors: sixteen, pkgs: goldenCart},
-		"v1-width-2":       {head: goldenHead, pkgs: map[string]map[string]any{"wide": wide, "p": {"k": int64(1)}}},
-		"v1-width-4":       {head: goldenHead, pkgs: map[string]map[string]any{"wide": {"k": strings.Repeat("x", 70_000)}}},
-		"v1-ignorable":     {head: goldenHead, pkgs: goldenCart, sections: []section{{kind: 0x80, body: []byte("of a later version")}, {kind: 0xff, body: []byte{}}}},
-		"v1-intent":        {head: goldenHead, ancestors: []uint64{9}, pkgs: goldenCart, intent: &in, changes: changes},
-		"v1-intent-new":    {head: noBody, intent: &in, changes: changes},
-		"v1-intent-remove": {head: goldenHead, pkgs: goldenCart, sections: []section{{kind: 0x90, body: []byte("kept")}}, intent: &removes},
-		"v1-note":          {head: goldenHead, pkgs: goldenCart, note: &note{txn: goldenTxn, ttl: time.Hour, keys: []string{goldenKey, "other:key"}}},
-		"v1-note-removed":  {head: noBody, note: &note{txn: goldenTxn, ttl: time.Hour, keys: []string{goldenKey}}},
+		"v1-empty":          {head: fresh},
+		"v1-small":          {head: fresh, pkgs: map[string]map[string]any{"p": {"k": int64(1)}}},
+		"v1-cart":           {head: goldenHead, ancestors: []uint64{0x2222222222222222, 0x1212121212121212}, pkgs: goldenCart},
+		"v1-values":         {head: goldenHead, ancestors: []uint64{7}, pkgs: map[string]map[string]any{"": values, "p": {"k": "v"}}},
+		"v1-json":           {head: json, pkgs: map[string]map[string]any{"p": {"k": int64(1), "m": map[string]any{"a": []any{nil, 1.5}}}}},
+		"v1-never":          {head: never, pkgs: map[string]map[string]any{"p": {"k": int64(1)}}},
+		"v1-16-ancestors":   {head: goldenHead, ancestors: sixteen, pkgs: goldenCart},
+		"v1-width-2":        {head: goldenHead, pkgs: map[string]map[string]any{"wide": wide, "p": {"k": int64(1)}}},
+		"v1-width-4":        {head: goldenHead, pkgs: map[string]map[string]any{"wide": {"k": strings.Repeat("x", 70_000)}}},
+		"v1-ignorable":      {head: goldenHead, pkgs: goldenCart, sections: []section{{kind: 0x80, body: []byte("of a later version")}, {kind: 0xff, body: []byte{}}}},
+		"v1-intent":         {head: goldenHead, ancestors: []uint64{9}, pkgs: goldenCart, intent: &in, changes: changes},
+		"v1-intent-new":     {head: noBody, intent: &in, changes: changes},
+		"v1-intent-forward": {head: goldenHead, pkgs: goldenCart, intent: &leaves},
+		"v1-intent-sealed":  {head: goldenHead, ancestors: []uint64{9}, pkgs: goldenCart, intent: &sealed},
+		"v1-intent-remove":  {head: goldenHead, pkgs: goldenCart, sections: []section{{kind: 0x90, body: []byte("kept")}}, intent: &removes},
+		"v1-note":           {head: goldenHead, pkgs: goldenCart, note: &note{txn: goldenTxn, ttl: time.Hour, keys: []string{goldenKey, "other:key"}}},
+		"v1-note-removed":   {head: noBody, note: &note{txn: goldenTxn, ttl: time.Hour, keys: []string{goldenKey}}},
 	}
 }
 
