@@ -25,8 +25,11 @@ var (
 	// participantPackages bring others into a transaction, and know nothing of
 	// this module but the root.
 	participantPackages = []string{modulePath + "/sqltx"}
+	// choosingPackages know the stores, so that a program need not. No other
+	// package of this module knows them.
+	choosingPackages = []string{modulePath + "/storeurl"}
 	// testPackages are imported by tests alone, and may import testing.
-	testPackages = []string{modulePath + "/storetest"}
+	testPackages = []string{modulePath + "/storetest", modulePath + "/internal/memcachedtest"}
 
 	// userModules are all that a user of the library builds, beside it.
 	userModules = []string{
@@ -101,6 +104,7 @@ func brokenImportRules(all map[string]listedPackage) []string {
 		}
 		if !slices.Contains(testPackages, p.ImportPath) {
 			forbid(p, append([]string{"testing"}, testPackages...), "test code would reach users")
+			forbid(p, choosingPackages, "a program chooses its store, and no package does for it")
 		}
 		switch {
 		case p.ImportPath == modulePath:
@@ -148,6 +152,9 @@ func TestImportsThatBreakARuleAreFound(t *testing.T) {
 		"one store and another":       {modulePath + "/memstore", modulePath + "/memcachestore", modulePath},
 		"a store and requests":        {modulePath + "/memstore", modulePath + "/sessionhttp", modulePath},
 		"requests and a store":        {modulePath + "/sessionhttp", modulePath + "/memstore", modulePath},
+		"requests and the choice":     {modulePath + "/sessionhttp", modulePath + "/storeurl", modulePath},
+		"a store and the choice":      {modulePath + "/memstore", modulePath + "/storeurl", modulePath},
+		"memcached outside test":      {modulePath + "/memcachestore", modulePath + "/internal/memcachedtest", modulePath},
 		"a participant and a store":   {modulePath + "/sqltx", modulePath + "/memstore", modulePath},
 		"a leaf and the root":         {modulePath + "/internal/leaf", modulePath, modulePath},
 		"testing outside a test":      {modulePath + "/memstore", "testing", ""},

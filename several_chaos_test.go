@@ -34,7 +34,6 @@ type chaos struct {
 	mu      sync.Mutex
 	said    map[int]error
 	touched map[int][]int
-	faults  map[storetest.Fault]int
 	clients []*storetest.Faulty
 }
 

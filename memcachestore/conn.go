@@ -31,6 +31,9 @@ type conn struct {
 	idle   time.Time // since when
 	closed bool
 	ex     exchange
+	// interrupt ends the request under way: a field, so that a request does not
+	// allocate it.
+	interrupt func()
 }
 
 // exchange is what the wire showed of one request and its reply.
@@ -46,8 +49,10 @@ type exchange struct {
 func newConn(sock *socket, nc net.Conn) *conn {
 	c := &conn{sock: sock, nc: nc}
 	c.ex.line = make([]byte, 0, maxLine)
+	c.interrupt = func() { c.sock.SetDeadline(time.Unix(1, 0)) }
 	handed := false
-	c.client = memcache.NewFromSelector(onlyServer{nc.RemoteAddr()})
+	addr := nc.RemoteAddr()
+	c.client = memcache.NewFromSelector(onlyServer{madeAddr{addr.Network(), addr.String()}})
 	c.client.MaxIdleConns = 1
 	c.client.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		if handed {
@@ -166,6 +171,13 @@ func checkAnswer(line []byte) error {
 	}
 	return errForeign
 }
+
+// madeAddr is an address whose text is made once: the client asks for it twice in
+// each request, to find its pool.
+type madeAddr struct{ network, text string }
+
+func (a madeAddr) Network() string { return a.network }
+func (a madeAddr) String() string  { return a.text }
 
 // onlyServer is the selector of a client that has one connection and no choice.
 type onlyServer struct{ addr net.Addr }

@@ -28,4 +28,21 @@
 //
 // A read costs one round trip, a write one. A new connection costs its dial and
 // one round trip, two with authentication.
+//
+// # Windows
+//
+// memcached is a cache, and no protocol over it closes these:
+//
+//   - A server that is restarted, or evicts for want of memory, loses sessions.
+//     Whoever works with one of them gets [sessiondata.ErrGone]; the next request
+//     finds a new session.
+//   - A commit over sessions on several servers is decided by one write to the
+//     first of them. If that server is restarted before the others have been
+//     told, which takes one more round trip, the others keep what they had
+//     before: part of a commit that was answered nil is lost with the server.
+//   - While that server is down, the other sessions of a commit that was under
+//     way cannot be read: ErrUnavailable. They are never shown half changed.
+//   - An add whose reply was lost may arrive after its session was destroyed, if
+//     it is on its way for longer than the destroying takes: the session is there
+//     again. A delayed compare-and-swap does nothing.
 package memcachestore

@@ -121,7 +121,9 @@ func identify(name string, stats, settings map[string]string) (boot, error) {
 	b.clock = clock
 	// time-uptime is the start of the process as it keeps it, so it is the same
 	// on every connection. Two servers may share pid and start, in containers
-	// that started together: hence the name.
+	// that started together: hence the name. Two boots of one container that
+	// began within one second cannot be told apart; no session is older than
+	// that second then.
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", pid, clock-uptime, name))
 	b.epoch = max(binary.BigEndian.Uint64(sum[:]), 1)
 	if v, ok := settings["item_size_max"]; ok {

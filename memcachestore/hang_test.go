@@ -91,7 +91,7 @@ func TestTwoHundredCallersOfAStoppedServer(t *testing.T) {
 func TestOneHungServerDoesNotSlowTheSessionsOfTheOthers(t *testing.T) {
 	servers := []*mct.Server{mct.Start(t), mct.Start(t), mct.Start(t)}
 	s := open(t, []string{"a=" + servers[0].Addr(), "b=" + servers[1].Addr(), "c=" + servers[2].Addr()}, func(cfg *Config) {
-		cfg.MaxConns = 4
+		cfg.MaxConns, cfg.Timeout = 4, 2*time.Second
 	})
 	servers[1].Pause()
 	defer servers[1].Resume()

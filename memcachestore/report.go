@@ -23,7 +23,10 @@ type ServerReport struct {
 	// below are zero where it does not answer.
 	Err error
 
-	Version     string
+	Version string
+	// Boot names this run of the server process: it is the Epoch of every
+	// [sessiondata.Version] that is read from it, and no other run has it.
+	Boot        uint64
 	Started     time.Time // of the server process; kept over a warm restart
 	Connections int64     // of all clients
 	MaxConns    int64     // memcached -c
@@ -146,6 +149,7 @@ func (r *ServerReport) fill(c *conn, deadline time.Time) error {
 	}
 	stats, settings := c.boot.stats, c.boot.settings
 	r.Version = stats["version"]
+	r.Boot = c.boot.epoch
 	r.Started = time.Unix(num(stats, "time")-num(stats, "uptime"), 0)
 	r.Connections = num(stats, "curr_connections")
 	r.MaxConns = num(settings, "maxconns")

@@ -109,8 +109,10 @@ func (s *Store) server(key string) (*server, error) {
 	return s.route(key), nil
 }
 
-// Get returns the item, or ErrNotFound. A reply that is lost is asked for once
-// more, over another connection.
+// Get returns the item, or ErrNotFound; its Value is the caller's own. A server
+// that does not answer, or not with this item, is ErrUnavailable, which names it. A
+// reply that is lost is asked for once more, over another connection; it is given
+// up when ctx ends. It costs one round trip.
 func (s *Store) Get(ctx context.Context, key string) (sd.Item, error) {
 	srv, err := s.server(key)
 	if err != nil {
@@ -147,7 +149,7 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 		size = 1 << 30 // the largest that memcached can be told (-I)
 	}
 	c.begin(start.Add(s.cfg.Timeout), func(line []byte) error { return checkValue(line, key, size) })
-	interrupt := context.AfterFunc(ctx, func() { c.sock.SetDeadline(time.Unix(1, 0)) })
+	interrupt := context.AfterFunc(ctx, c.interrupt)
 	it, err := c.client.Get(key)
 	interrupted := !interrupt()
 
@@ -185,6 +187,16 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 }
 
 // Add stores value only where key holds nothing, else ErrExists.
+//
+// What holds of every write: it costs one round trip, and is sent once. A ctx that
+// has ended before it is sent is ErrUnavailable; once it is sent its answer is
+// awaited whatever ctx does, for at most Config.Timeout. ErrUnavailable names the
+// server, and says that certainly nothing was written: the server is down, or full
+// (memcached -M). ErrOutcomeUnknown names it too: the answer was lost. A value that
+// the server will not take (memcached -I) is ErrTooLarge before anything is sent.
+//
+// An item lives for ttl at least and for two seconds more at most, but not beyond
+// 2038-01-19, where the protocol's dates end; 0 is for ever.
 func (s *Store) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	return s.write(ctx, request{verb: add, key: key, value: value, ttl: ttl})
 }
@@ -192,12 +204,14 @@ func (s *Store) Add(ctx context.Context, key string, value []byte, ttl time.Dura
 // CompareAndSwap replaces the item only if it is still the one read as v, else
 // ErrConflict, or ErrNotFound where it is gone. Nothing that was read before its
 // server was restarted is still the same; that answer costs one round trip too.
+// Whatever it says, what is stored is whole: this value or the one before.
 func (s *Store) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sd.Version) error {
 	return s.write(ctx, request{verb: swap, key: key, value: value, ttl: ttl, version: v})
 }
 
 // CompareAndDelete removes the item only if it is still the one read as v, else
-// ErrConflict, or ErrNotFound where it is gone.
+// ErrConflict, or ErrNotFound where it is gone. It works on a full server too, at
+// the price of a second round trip there.
 func (s *Store) CompareAndDelete(ctx context.Context, key string, v sd.Version) error {
 	return s.write(ctx, request{verb: remove, key: key, version: v})
 }

@@ -26,7 +26,7 @@ import (
 func open(t testing.TB, servers []string, edit ...func(*Config)) *Store {
 	t.Helper()
 	cfg := Config{
-		Servers: servers, DialTimeout: 2 * time.Second, Timeout: 2 * time.Second,
+		Servers: servers, DialTimeout: 10 * time.Second, Timeout: 10 * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, e := range edit {

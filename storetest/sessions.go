@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 // Nothing waits for an item to expire. The sessions' own clock is moved by hand.
 func RunSessions(t *testing.T, open func(t *testing.T) sd.Store) {
 	t.Helper()
-	for _, r := range sessionRules {
+	for _, r := range slices.Concat(sessionRules, severalRules) {
 		t.Run(r.name, func(t *testing.T) {
 			e := opened(t, func(t *testing.T) *env { return newEnv(open(t), newFakeClock()) })
 			if err := r.try(e); err != nil {

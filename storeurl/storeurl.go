@@ -70,6 +70,20 @@ func Open(ctx context.Context, rawURL string) (sd.Store, error) {
 	return s, nil
 }
 
+// Redacted is rawURL as it may be shown: with xxxxx for what stands before the
+// last @ of a URL, user and password. It takes any text, and shows nothing of one
+// that has no scheme of Open's.
+func Redacted(rawURL string) string {
+	scheme, rest, ok := strings.Cut(rawURL, ":")
+	if !ok || !slices.Contains(schemes, scheme) {
+		return "(no store URL)"
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = "//xxxxx" + rest[i:]
+	}
+	return scheme + ":" + rest
+}
+
 func openMemory(u parts) (sd.Store, error) {
 	q := query{values: u.query}
 	size := q.take("maxbytes")

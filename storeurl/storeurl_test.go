@@ -179,3 +179,21 @@ func TestAnEndedContextOpensNothing(t *testing.T) {
 	_, err := Open(ctx, "memory:")
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestARedactedURLShowsNoPassword(t *testing.T) {
+	for url, want := range map[string]string{
+		"memory:":                                "memory:",
+		"memcache://a:1,b:2?name=x,y":            "memcache://a:1,b:2?name=x,y",
+		"memcache+tls://web:s3cret@a,b?ca=/c":    "memcache+tls://xxxxx@a,b?ca=/c",
+		"memcache://web:s3c@ret@a":               "memcache://xxxxx@a",
+		"memcache://web:s3/c?r#et@a":             "memcache://xxxxx@a",
+		"memcache:web:s3cret@a":                  "memcache://xxxxx@a",
+		"redis://web:s3cret@a":                   "(no store URL)",
+		"s3cret":                                 "(no store URL)",
+		"":                                       "(no store URL)",
+		"memcache+unix:///run/s?timeout=2s":      "memcache+unix:///run/s?timeout=2s",
+		"memcache://web:s3cret@[2001:db8::1]:11": "memcache://xxxxx@[2001:db8::1]:11",
+	} {
+		require.Equal(t, want, Redacted(url))
+	}
+}

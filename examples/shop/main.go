@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/seed-ad7f1900/sessiondata/storeurl"
 )
 
 func main() {
@@ -35,16 +37,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
-	storeURL := flags.String("store", "memory:", "`URL` of the store that keeps the sessions")
+	storeURL := flags.String("store", "memory:?maxbytes=64MiB", "`URL` of the store that keeps the sessions")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	store, err := openStore(ctx, *storeURL)
+	store, err := storeurl.Open(ctx, *storeURL)
 	if err != nil {
-		return err
+		return fmt.Errorf("-store: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	shop, err := newShop(store)

@@ -16,7 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ad7f1900/sessiondata/memstore"
+	"github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
+	"github.com/seed-ad7f1900/sessiondata/storeurl"
 )
 
 // customer is a browser without scripts.
@@ -29,7 +30,16 @@ type customer struct {
 
 func newCustomer(t *testing.T) *customer {
 	t.Helper()
-	shop, err := newShop(memstore.New(memstore.Config{}))
+	return customerOf(t, "memory:")
+}
+
+// customerOf is a customer of a shop whose sessions are where a URL says.
+func customerOf(t *testing.T, storeURL string) *customer {
+	t.Helper()
+	store, err := storeurl.Open(t.Context(), storeURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	shop, err := newShop(store)
 	require.NoError(t, err)
 	server := httptest.NewServer(shop.handler())
 	t.Cleanup(server.Close)
@@ -95,26 +105,33 @@ func (c *customer) last() event {
 }
 
 func TestTheShopWorksWithoutScripts(t *testing.T) {
-	c := newCustomer(t)
-	status, page := c.get("/")
-	require.Equal(t, 200, status)
-	require.Contains(t, page, "Stoneware mug")
-	require.Empty(t, c.id(), "a visitor who only looks has no session")
+	for name, storeURL := range map[string]string{
+		"memory":    "memory:",
+		"memcached": "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=20s&dial_timeout=20s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := customerOf(t, storeURL)
+			status, page := c.get("/")
+			require.Equal(t, 200, status)
+			require.Contains(t, page, "Stoneware mug")
+			require.Empty(t, c.id(), "a visitor who only looks has no session")
 
-	status, page = c.post("/cart/add", "product", "mug")
-	require.Equal(t, 200, status)
-	require.Contains(t, page, "€ 18.50")
-	_, page = c.post("/cart/set", "product", "mug", "quantity", "3")
-	require.Contains(t, page, "€ 55.50")
+			status, page = c.post("/cart/add", "product", "mug")
+			require.Equal(t, 200, status)
+			require.Contains(t, page, "€ 18.50")
+			_, page = c.post("/cart/set", "product", "mug", "quantity", "3")
+			require.Contains(t, page, "€ 55.50")
 
-	_, page = c.post("/checkout", "card", declinedCard)
-	require.Contains(t, page, "Your card was declined")
-	_, page = c.get("/cart")
-	require.Contains(t, page, "€ 55.50")
-	_, page = c.post("/checkout", "card", goodCard)
-	require.Contains(t, page, "Thank you")
-	_, page = c.get("/cart")
-	require.Contains(t, page, "Nothing here yet")
+			_, page = c.post("/checkout", "card", declinedCard)
+			require.Contains(t, page, "Your card was declined")
+			_, page = c.get("/cart")
+			require.Contains(t, page, "€ 55.50")
+			_, page = c.post("/checkout", "card", goodCard)
+			require.Contains(t, page, "Thank you")
+			_, page = c.get("/cart")
+			require.Contains(t, page, "Nothing here yet")
+		})
+	}
 }
 
 func TestBadInputIsRefused(t *testing.T) {
@@ -352,8 +369,8 @@ func TestTheProgramNamesWhatIsWrong(t *testing.T) {
 	for want, args := range map[string][]string{
 		"unexpected argument":              {"surplus"},
 		"flag provided but not defined":    {"-nope"},
-		"redis://user:xxxxx@example.com/0": {"-store", "redis://user:secret@example.com/0"},
-		"(not a URL)":                      {"-store", "redis://user:se cret@exa mple"},
+		"-store: sessiondata: invalid use": {"-store", "redis://user:secret@example.com/0"},
+		`scheme "redis"`:                   {"-store", "redis://user:se cret@exa mple"},
 		"listen tcp":                       {"-addr", "127.0.0.1:99999"},
 	} {
 		err := run(t.Context(), args, io.Discard, io.Discard)

@@ -3,31 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
 	"sync/atomic"
 	"time"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
-	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
-
-// openStore opens the store that a URL names.
-func openStore(_ context.Context, storeURL string) (sd.Store, error) {
-	if storeURL != "memory:" {
-		return nil, fmt.Errorf("-store %s: memory: is the only store so far", redacted(storeURL))
-	}
-	return memstore.New(memstore.Config{MaxBytes: 64 << 20}), nil
-}
-
-// redacted is a store's URL as it may be shown: without a password.
-func redacted(storeURL string) string {
-	u, err := url.Parse(storeURL)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return u.Redacted()
-}
 
 // watchedStore passes everything on to a store, and notes it in the trace of the
 // request that it is done for. It can be stopped, as a store is that cannot be

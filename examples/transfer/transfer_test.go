@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
 	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
@@ -54,12 +55,16 @@ func TestTransferHappensAsAWholeOrNotAtAllWhereverItFails(t *testing.T) {
 		stepAnswer: {status: 1, report: report{State: "unknown", Runs: 1, After: holdings{Stock: 10, Cart: 3, Orders: 1}}, text: "outcome of the write is unknown"},
 	} {
 		t.Run("fail "+string(at), func(t *testing.T) {
-			status, r := reported(t, "-fail", string(at))
-			require.Equal(t, want.status, status)
-			want.report.Fail, want.report.Before = at, full
-			require.Empty(t, cmp.Diff(want.report, r, cmpopts.IgnoreFields(report{}, "Error")))
-			require.Equal(t, want.text == "", r.Error == "", r.Error)
-			require.Contains(t, r.Error, want.text)
+			for _, store := range []string{
+				"memory:", "memcache://" + memcachedtest.Start(t).Addr() + "?timeout=20s&dial_timeout=20s",
+			} {
+				status, r := reported(t, "-fail", string(at), "-store", store)
+				require.Equal(t, want.status, status)
+				want.report.Fail, want.report.Before = at, full
+				require.Empty(t, cmp.Diff(want.report, r, cmpopts.IgnoreFields(report{}, "Error")))
+				require.Equal(t, want.text == "", r.Error == "", r.Error)
+				require.Contains(t, r.Error, want.text)
+			}
 		})
 	}
 }

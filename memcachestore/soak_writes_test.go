@@ -2,10 +2,8 @@ package memcachestore
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
-	mct "github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
-)
-
-var (
-	soakFor  = flag.Duration("soak", 3*time.Second, "how long TestSoak runs")
-	soakSeed = flag.Uint64("soak.seed", 0, "of TestSoak; 0 draws one")
 )
 
 // attempt is one write and what its caller was told.
@@ -45,107 +37,45 @@ type ledger struct {
 	attempts []attempt
 }
 
-// TestSoak writes to three servers that are killed, stopped, and whose requests
+// TestSoakOfWrites writes to three servers that are killed, stopped, and whose requests
 // and replies are lost, doubled and delayed. Then for every key: what is there
 // was written by a write that was answered nil or with ErrOutcomeUnknown; the
 // last write that was answered nil is there, or one of unknown outcome that came
 // on top of it, or its server was restarted.
-func TestSoak(t *testing.T) {
-	seed := *soakSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-soak.seed %d", seed)
-	const n, workers, keys = 3, 12, 4
-	var (
-		servers [n]*mct.Server
-		proxies [n]*mct.Proxy
-		names   []string
-		mu      sync.Mutex
-		boots   [n]int
-	)
-	for i := range n {
-		servers[i] = mct.Start(t, "-t", "2")
-		proxies[i] = mct.StartProxy(t, servers[i].Addr())
-		names = append(names, fmt.Sprintf("s%d=%s", i, proxies[i].Addr()))
-	}
-	s := open(t, names, quick, func(cfg *Config) { cfg.MaxConns, cfg.RetryAfter = 8, 50*time.Millisecond })
-	boot := func(i int) int {
-		mu.Lock()
-		defer mu.Unlock()
-		return boots[i]
-	}
-
-	stop := make(chan struct{})
-	time.AfterFunc(*soakFor, func() { close(stop) })
-	stopped := func() bool {
-		select {
-		case <-stop:
-			return true
-		default:
-			return false
-		}
-	}
+func TestSoakOfWrites(t *testing.T) {
+	seed := seedOfSoak(t)
+	const workers, keys = 12, 4
+	st := newStorm(t, seed)
+	s := st.open(t)
 	var all sync.WaitGroup
 	books := make([]*ledger, 0, workers*keys)
 	for w := range workers {
 		mine := make([]*ledger, keys)
 		for k := range mine {
 			key := fmt.Sprintf("w%dk%d", w, k)
-			server, _ := strconv.Atoi(s.route(key).name[1:])
-			mine[k] = &ledger{key: key, server: server}
+			mine[k] = &ledger{key: key, server: st.serverOf(s, key)}
 		}
 		books = append(books, mine...)
 		rng := rand.New(rand.NewPCG(seed, uint64(w)))
 		all.Go(func() {
-			for i := 0; !stopped(); i++ {
+			for i := 0; !st.over(); i++ {
 				l := mine[rng.IntN(keys)]
-				l.attempts = append(l.attempts, l.write(t, s, fmt.Sprintf("%s-%d", l.key, i), boot(l.server)))
+				l.attempts = append(l.attempts, l.write(t, s, fmt.Sprintf("%s-%d", l.key, i), st.boot(l.server)))
 				if l.attempts[len(l.attempts)-1].outcome != done {
 					time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
 				}
 			}
 		})
 	}
-	all.Go(func() { // the faults
-		rng := rand.New(rand.NewPCG(seed, 1<<40))
-		for !stopped() {
-			i := rng.IntN(n)
-			switch k := rng.IntN(20); {
-			case k == 0:
-				servers[i].Restart()
-				mu.Lock() // afterwards: no write to the old boot is counted to the new one
-				boots[i]++
-				mu.Unlock()
-			case k <= 2:
-				servers[i].Pause()
-				time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
-				servers[i].Resume()
-			default:
-				actions := []mct.Action{
-					mct.DropRequest, mct.CutRequest, mct.ResetRequest, mct.DelayRequest, mct.DropReply, mct.CutReply,
-					mct.ResetReply, mct.DelayReply, mct.DoubleReply,
-				}
-				proxies[i].Inject(mct.Fault{
-					Verb: []string{"", "add", "cas", "gets"}[rng.IntN(4)],
-					Do:   actions[rng.IntN(len(actions))], Bytes: rng.IntN(12), Delay: time.Duration(rng.IntN(300)) * time.Millisecond,
-				})
-			}
-			time.Sleep(time.Duration(rng.IntN(40)) * time.Millisecond)
-		}
-	})
+	all.Go(st.rage)
 	all.Wait()
-	for i := range n {
-		proxies[i].Heal()
-	}
-	time.Sleep(700 * time.Millisecond) // what was delayed arrives
-	eventually(t, 5*time.Second, "all servers are in use again", func() bool {
+	st.calm(t, func() error {
 		for _, l := range books {
 			if _, err := s.Get(t.Context(), l.key); err != nil && !errors.Is(err, sd.ErrNotFound) {
-				return false
+				return err
 			}
 		}
-		return true
+		return nil
 	})
 	var count [3]int
 	for _, l := range books {
@@ -153,12 +83,12 @@ func TestSoak(t *testing.T) {
 		if err != nil {
 			require.ErrorIs(t, err, sd.ErrNotFound)
 		}
-		l.check(t, string(item.Value), boot(l.server))
+		l.check(t, string(item.Value), st.boot(l.server))
 		for _, a := range l.attempts {
 			count[a.outcome]++
 		}
 	}
-	t.Logf("%d writes done, %d certainly not, %d of unknown outcome; restarts %v", count[done], count[refusedWrite], count[unknown], boots)
+	t.Logf("%d writes done, %d certainly not, %d of unknown outcome; restarts %v", count[done], count[refusedWrite], count[unknown], st.done)
 	require.Greater(t, count[done], 100)
 	require.NotZero(t, count[unknown])
 }
