@@ -86,6 +86,7 @@ func (s *Session) delta() *delta {
 		}
 		d.pkgs = append(d.pkgs, pkgDelta{name: p.name, keys: keys})
 	}
+	d.withMember(s)
 	return d
 }
 
@@ -96,6 +97,9 @@ func (s *Session) readSet() *readSet {
 		if len(p.reads.keys) > 0 || p.listed {
 			r.pkgs = append(r.pkgs, pkgReads{name: p.name, keys: p.reads.keys, listed: p.listed})
 		}
+	}
+	if s.memberRead {
+		r.pkgs = append(r.pkgs, pkgReads{name: subjectPkg, keys: []string{labelKey, subjectKey}})
 	}
 	return r
 }
@@ -276,7 +280,7 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	if err != nil {
 		return false, w.orTired(budget, err)
 	}
-	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
+	if w.s.absent(m) {
 		if w.s.base != nil {
 			return false, ErrGone
 		}

@@ -32,6 +32,8 @@ type Config struct {
 	// pauses, and questions after a lost reply. A commit over several sessions
 	// that is not decided by then is undone by whoever meets it. Default 5 s.
 	CommitTimeout time.Duration
+	MaxSessions   int              // sessions of one subject (Session.SetSubject) at a time, at most MaxListed; 0: any number
+	AtMaxSessions LimitPolicy      // what a login above MaxSessions does; default RefuseNew
 	MaxSize       int              // largest encoded session in bytes; default 1 MiB less 2 KiB, which fits memcached's default item size
 	Now           func() time.Time // default time.Now
 }
@@ -69,10 +71,11 @@ const (
 // Container is a session data container: it hands out the sessions of one kind.
 // It is safe for concurrent use and holds no session between transactions.
 type Container struct {
-	store  Store
-	cfg    Config
-	ring   ring
-	closed atomic.Bool
+	store    Store
+	cfg      Config
+	ring     ring
+	subjects *subjects
+	closed   atomic.Bool
 }
 
 // NewContainer checks cfg and returns every fault in it as one error that
@@ -115,13 +118,16 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	keys := newRing(cfg.Keys, fault)
 	cfg.Keys = nil // only what was made of them is kept
 	setDefaults(&cfg)
+	checkLimit(&cfg, fault)
 	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
 		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
 	}
-	return &Container{store: store, cfg: cfg, ring: keys}, nil
+	c := &Container{store: store, cfg: cfg, ring: keys}
+	c.subjects = newSubjects(c)
+	return c, nil
 }
 
 func setDefaults(cfg *Config) {

@@ -88,6 +88,9 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.admit(ctx, &t); err != nil {
+		return err
+	}
 	codec, err := s.c.codecFor(t.body)
 	if err != nil {
 		return err
@@ -159,6 +162,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		return err
 	}
 	u.budget, u.cancel = commitBudget(ctx, u.commitTimeout())
+	if err := u.enrol(u.budget, changed); err != nil {
+		return err
+	}
 	switch {
 	case len(changed) == 0:
 	case len(changed) == 1 && !u.others && !u.last && !serializable:
@@ -199,7 +205,7 @@ func validate(ctx context.Context, sessions []*Session) error {
 		if t.undecided {
 			return errWait
 		}
-		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
+		if s.absent(t.body) {
 			t.body = nil
 		}
 		keys, err := changedReads(s.base, t.body, reads)
@@ -255,10 +261,13 @@ func (u *unit) decide(ctx context.Context) error {
 // Commit installs what was decided and records the accesses that are due, all at
 // once. A failure of either is dropped: intents are settled by whoever meets
 // them, and where an access was not recorded somebody was quicker, or the next
-// one will be.
+// one will be. Then the indexes of subjects learn what they have to.
 func (u *unit) Commit(ctx context.Context) error {
-	var due []*Session
+	var due, relisted []*Session
 	for _, s := range u.sessions {
+		if s.relists() {
+			relisted = append(relisted, s)
+		}
 		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
@@ -268,12 +277,12 @@ func (u *unit) Commit(ctx context.Context) error {
 	if finish {
 		tasks++
 	}
-	if tasks == 0 {
+	if tasks == 0 && len(relisted) == 0 {
 		return nil
 	}
 	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	defer cancel()
-	return inParallel(tasks, func(i int) error {
+	_ = inParallel(tasks, func(i int) error {
 		if i < len(due) {
 			due[i].recordAccess(ctx)
 		} else {
@@ -281,12 +290,21 @@ func (u *unit) Commit(ctx context.Context) error {
 		}
 		return nil
 	})
+	for _, s := range relisted {
+		s.relist(ctx)
+	}
+	return nil
 }
 
-// Rollback takes back the intents. The single write has nothing to undo: it is
-// the decision itself.
+// Rollback takes back the intents, and the places taken in indexes of subjects.
+// The single write has nothing to undo: it is the decision itself.
 func (u *unit) Rollback(ctx context.Context) error {
 	defer u.release()
+	if slices.ContainsFunc(u.sessions, func(s *Session) bool { return s.enrolled != nil }) {
+		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		defer cancel()
+		defer u.withdrawEnrolments(ctx)
+	}
 	if j := u.joint; j != nil && !j.decided {
 		ctx, cancel := commitBudget(ctx, u.commitTimeout())
 		defer cancel()
@@ -329,7 +347,7 @@ func (s *Session) recordAccess(ctx context.Context) {
 	l := s.c.lease(s.base)
 	l.access = max(l.access, now)
 	if raw, err := s.base.touched(s.key, l.access); err == nil {
-		_ = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), s.version)
+		s.recorded = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), s.version) == nil
 	}
 }
 

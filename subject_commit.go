@@ -1,0 +1,279 @@
+package sessiondata
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// How a session's subject takes part in loading and committing. The index is no
+// part of the commit's decision; the order of the writes is such that a process
+// which dies between any two leaves a safe state:
+//
+//	login    index: the session is listed, with its stamp; then the session. Dies
+//	         between: an entry without a session. It counts for MaxSessions until
+//	         grace has passed; who meets it then drops it.
+//	renewal  the session; then the index, from the old name to the new. Dies
+//	         between: the session is not listed, but its stamp is the one that it
+//	         had, so that an epoch ends it. It lists itself again with an access
+//	         that it records.
+//	logout   the session; then the index. Dies between: an entry without a
+//	         session, as above. The subject taken away, and the session kept: it
+//	         is listed under a subject that it has left, until the entry expires.
+//	EndOldest  index: the new one in, the oldest out; then the new session; then
+//	         the oldest is removed. Dies before the last: the oldest lives, not
+//	         listed, until it lists itself again; there being no room, it ends.
+//
+// There is no moment at which a session is written whose stamp the index has not
+// given, so none that Revoke cannot end.
+
+// enrolment is the place of a session that a commit has taken in an index.
+type enrolment struct {
+	ref         Ref
+	made, since int64
+	ended       []Ref // to make room
+}
+
+// admit finds out, when a session is loaded, whose it is, and whether it was
+// revoked: then it reads as absent, and is removed, best effort.
+func (s *Session) admit(ctx context.Context, t *truth) error {
+	if t.body == nil {
+		return nil
+	}
+	m, err := s.c.memberOf(t.body, s.id)
+	if m == nil || err != nil {
+		return err
+	}
+	now := nanos(s.c.cfg.Now())
+	if who := m.who(); who != (subject{}) && !s.c.lease(t.body).expired(now) {
+		x := s.c.subjects
+		ix := x.cache.fresh(who, now, s.c.cfg.Resolution)
+		if ix == nil {
+			if ix, err = x.read(ctx, who); err != nil {
+				return err
+			}
+		}
+		spared := ix.entries[s.c.refOf(s.key)].spared
+		if !ix.accepts(m.made, spared) {
+			s.bury(ctx, t)
+			return nil
+		}
+		if m.made < ix.epoch {
+			s.spared = spared
+		}
+	}
+	s.stored, s.member = m, m
+	return nil
+}
+
+// bury makes a revoked session one that is absent.
+func (s *Session) bury(ctx context.Context, t *truth) {
+	s.buried = t.body.birth
+	t.body = nil
+	if t.comparable && s.c.store.CompareAndDelete(ctx, s.key.name, t.version) == nil {
+		t.version = Version{}
+	}
+}
+
+// absent reports whether a stored session counts as none: it has expired, or is
+// the one that was found revoked.
+func (s *Session) absent(m *image) bool {
+	return m == nil || s.c.lease(m).expired(nanos(s.c.cfg.Now())) || s.buried != 0 && m.birth == s.buried
+}
+
+// enrol takes the places of the sessions that become their subjects'.
+func (u *unit) enrol(ctx context.Context, changed []*Session) error {
+	for _, s := range changed {
+		if !s.joins() {
+			continue
+		}
+		m := *s.member
+		s.enrolled = &enrolment{ref: s.nextRef()}
+		if err := s.c.subjects.enrol(ctx, s, &m, s.enrolled); err != nil {
+			if ctx.Err() != nil && !errors.Is(err, ErrConflict) {
+				err = fmt.Errorf("%w: index of the subject's sessions: no answer within CommitTimeout", ErrUnavailable)
+			}
+			return undecided(err)
+		}
+		s.member = &m
+	}
+	return nil
+}
+
+// enrol lists a session that is about to be written, gives it its stamps, and
+// holds its subject to MaxSessions.
+func (x *subjects) enrol(ctx context.Context, s *Session, m *membership, e *enrolment) error {
+	return x.update(ctx, m.subject, func(ix *subjectIndex) error {
+		if x.full(ctx, ix, e.ref) && x.c.cfg.AtMaxSessions == RefuseNew {
+			return ErrTooMany
+		}
+		now := x.now()
+		m.made, m.after, m.since = max(now, ix.epoch), ix.epoch, now
+		e.made, e.since = m.made, m.since
+		l := s.leaseThen(now)
+		ix.high = max(ix.high, m.made)
+		ix.entries[e.ref] = entry{made: m.made, since: m.since, seen: now, ends: endOf(l), label: m.label}
+		ix.keep(lifeOf(l, now))
+		x.endOldest(ix, e, e.ref)
+		return nil
+	})
+}
+
+// leaseThen is the lease that the session has once it was used at access and is
+// committed.
+func (s *Session) leaseThen(access int64) lease {
+	return lease{access: access, timeout: s.c.timeoutInForce(s.timeout), resolution: s.c.cfg.Resolution, end: s.end()}
+}
+
+// full reports whether there are MaxSessions beside one. Before it says so it
+// looks whether those that are listed are there.
+func (x *subjects) full(ctx context.Context, ix *subjectIndex, but Ref) bool {
+	most := x.c.cfg.MaxSessions
+	others := func() []Ref { return slices.DeleteFunc(ix.live(), func(r Ref) bool { return r == but }) }
+	if most == 0 || len(others()) < most {
+		return false
+	}
+	x.dropMissing(ctx, ix, others())
+	return len(others()) >= most
+}
+
+// endOldest takes the sessions off an index that logged in first, while there
+// are more than MaxSessions; spare is not one of them.
+func (x *subjects) endOldest(ix *subjectIndex, e *enrolment, spare Ref) {
+	most := x.c.cfg.MaxSessions
+	if most == 0 || x.c.cfg.AtMaxSessions != EndOldest {
+		return
+	}
+	refs := ix.live()
+	slices.SortStableFunc(refs, func(a, b Ref) int { return cmp.Compare(ix.entries[a].since, ix.entries[b].since) })
+	for left := len(refs); left > most && len(refs) > 0; refs = refs[1:] {
+		if refs[0] != spare {
+			e.ended = append(e.ended, refs[0])
+			delete(ix.entries, refs[0])
+			left--
+		}
+	}
+}
+
+// dropMissing drops the entries whose session is not stored, unless it may be
+// about to be.
+func (x *subjects) dropMissing(ctx context.Context, ix *subjectIndex, refs []Ref) {
+	now := x.now()
+	refs = slices.DeleteFunc(refs, func(r Ref) bool { return x.young(ix.entries[r], now) })
+	for i, there := range x.c.present(ctx, refs) {
+		if !there {
+			delete(ix.entries, refs[i])
+		}
+	}
+}
+
+// young reports whether the session of an entry may be about to be written.
+func (x *subjects) young(e entry, now int64) bool { return addTime(e.seen, x.grace()) >= now }
+
+// present looks which sessions are stored, in one round trip each, all at once.
+// One that cannot be asked for is.
+func (c *Container) present(ctx context.Context, refs []Ref) []bool {
+	there := make([]bool, len(refs))
+	_ = inParallel(len(refs), func(i int) error {
+		m, _, err := c.stored(ctx, c.keyOf(refs[i]))
+		there[i] = err != nil || m != nil
+		return nil
+	})
+	return there
+}
+
+// withdrawEnrolments gives up the places of a commit that certainly was none,
+// best effort.
+func (u *unit) withdrawEnrolments(ctx context.Context) {
+	for _, s := range u.sessions {
+		if e := s.enrolled; e != nil {
+			s.enrolled = nil
+			if e.made == 0 {
+				continue // refused before anything was written
+			}
+			_ = s.c.subjects.update(ctx, s.member.subject, func(ix *subjectIndex) error {
+				if is := ix.entries[e.ref]; is.made == e.made && is.since == e.since {
+					delete(ix.entries, e.ref)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// relists reports whether a commit may have anything to tell an index.
+func (s *Session) relists() bool {
+	return (s.member != nil || s.stored != nil) && (s.status() != Unmodified || s.due)
+}
+
+// relist brings the indexes to what has been committed, best effort: they repair
+// themselves.
+func (s *Session) relist(ctx context.Context) {
+	x := s.c.subjects
+	was, is := s.stored.who(), s.member.who()
+	if s.destroyed {
+		is = subject{}
+	}
+	moved := s.base != nil && s.newID != "" && !s.destroyed
+	if was != is && was != (subject{}) {
+		x.leave(ctx, s, was)
+	}
+	switch {
+	case is == (subject{}):
+	case s.enrolled != nil:
+		_, _ = s.c.remove(ctx, is, s.enrolled.ended)
+	case s.status() == Unmodified && !s.recorded:
+	case x.cache.claim(is, s.nextRef(), s.at, s.c.cfg.Resolution), moved,
+		s.member.label != s.stored.label, s.timeout != s.storedTimeout():
+		x.touch(ctx, s, moved)
+	}
+}
+
+// leave takes a session off the list of a subject that it has left.
+func (x *subjects) leave(ctx context.Context, s *Session, who subject) {
+	_ = x.update(ctx, who, func(ix *subjectIndex) error {
+		ix.leave(s.c.refOf(s.key), s.stored.made, addTime(x.now(), x.grace()))
+		return nil
+	})
+}
+
+// touch brings the entry of a session up to date after a commit, and makes one
+// where it is missing.
+func (x *subjects) touch(ctx context.Context, s *Session, moved bool) {
+	m, ref, e := s.member, s.nextRef(), &enrolment{ref: s.nextRef()}
+	err := x.update(ctx, m.subject, func(ix *subjectIndex) error {
+		now := x.now()
+		old, listed := ix.entries[ref]
+		if listed && old.left && old.made >= m.made {
+			return nil // it has left meanwhile
+		}
+		if moved {
+			before := s.c.refOf(s.key)
+			if o, ok := ix.entries[before]; ok && !listed {
+				old, listed = o, true
+			}
+			ix.leave(before, m.made, addTime(now, x.grace()))
+		}
+		spared := max(old.spared, s.spared)
+		ix.epoch = max(ix.epoch, m.after) // an index that was lost comes to know it again
+		if !ix.accepts(m.made, spared) {
+			delete(ix.entries, ref)
+			return nil
+		}
+		l := s.leaseThen(max(s.at, old.seen))
+		ix.high = max(ix.high, m.made)
+		ix.keep(lifeOf(l, now))
+		ix.entries[ref] = entry{
+			made: max(m.made, s.spared), since: m.since, seen: l.access, ends: endOf(l), spared: spared, label: m.label,
+		}
+		if !listed && x.full(ctx, ix, ref) {
+			x.endOldest(ix, e, "") // perhaps this one, which has been ended before
+		}
+		return nil
+	})
+	if err == nil {
+		_, _ = s.c.remove(ctx, m.subject, e.ended)
+	}
+}
