@@ -107,6 +107,8 @@ func (s *Session) SetSubject(audience, subject string) error {
 }
 
 // ClearSubject makes this nobody's session again: a logout that keeps the rest.
+// The commit takes it off its subject's list before it is written: two round
+// trips more, also where SetSubject gives it another subject.
 func (s *Session) ClearSubject() error {
 	return s.setMember(nil, func(m *membership) { m.subject = subject{} })
 }
@@ -179,6 +181,12 @@ func (s *Session) setMember(fault error, change func(*membership)) error {
 func (s *Session) joins() bool {
 	who := s.member.who()
 	return !s.destroyed && who != (subject{}) && who != s.stored.who()
+}
+
+// leaves reports whether the commit makes it its subject's no more.
+func (s *Session) leaves() bool {
+	who := s.stored.who()
+	return !s.destroyed && who != (subject{}) && who != s.member.who()
 }
 
 // Ref names a session without giving access to it: it is a hash of the id. It

@@ -14,14 +14,19 @@ import (
 //
 //	login    index: the session is listed, with its stamp; then the session. Dies
 //	         between: an entry without a session. It counts for MaxSessions until
-//	         grace has passed; who meets it then drops it.
+//	         grace has passed; who meets it then drops it. Where the session was
+//	         there before, and was not renewed by the login, it is listed until
+//	         the entry expires, and Revoke would end it: the visitor who was just
+//	         logging in, so that it is the subject's but for the last step.
 //	renewal  the session; then the index, from the old name to the new. Dies
 //	         between: the session is not listed, but its stamp is the one that it
 //	         had, so that an epoch ends it. It lists itself again with an access
 //	         that it records.
 //	logout   the session; then the index. Dies between: an entry without a
-//	         session, as above. The subject taken away, and the session kept: it
-//	         is listed under a subject that it has left, until the entry expires.
+//	         session, as above.
+//	switch   or the subject is taken away, and the session lives on: its old
+//	         subject's index; then the session. Dies between: as a renewal. The
+//	         other way round Revoke could end a session that is another's by now.
 //	EndOldest  index: the new one in, the oldest out; then the new session; then
 //	         the oldest is removed. Dies before the last: the oldest lives, not
 //	         listed, until it lists itself again; there being no room, it ends.
@@ -83,21 +88,27 @@ func (s *Session) absent(m *image) bool {
 	return m == nil || s.c.lease(m).expired(nanos(s.c.cfg.Now())) || s.buried != 0 && m.birth == s.buried
 }
 
-// enrol takes the places of the sessions that become their subjects'.
+// enrol takes the places of the sessions that become their subjects', and those
+// that leave one off its list.
 func (u *unit) enrol(ctx context.Context, changed []*Session) error {
 	for _, s := range changed {
-		if !s.joins() {
-			continue
-		}
-		m := *s.member
-		s.enrolled = &enrolment{ref: s.nextRef()}
-		if err := s.c.subjects.enrol(ctx, s, &m, s.enrolled); err != nil {
-			if ctx.Err() != nil && !errors.Is(err, ErrConflict) {
-				err = fmt.Errorf("%w: index of the subject's sessions: no answer within CommitTimeout", ErrUnavailable)
+		var err error
+		if s.joins() {
+			m := *s.member
+			s.enrolled = &enrolment{ref: s.nextRef()}
+			if err = s.c.subjects.enrol(ctx, s, &m, s.enrolled); err == nil {
+				s.member = &m
 			}
+		}
+		if err == nil && s.leaves() {
+			err = s.c.subjects.leave(ctx, s)
+		}
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ErrConflict) {
+			err = fmt.Errorf("%w: index of the subject's sessions: no answer within CommitTimeout", ErrUnavailable)
+		}
+		if err != nil {
 			return undecided(err)
 		}
-		s.member = &m
 	}
 	return nil
 }
@@ -173,12 +184,12 @@ func (x *subjects) dropMissing(ctx context.Context, ix *subjectIndex, refs []Ref
 func (x *subjects) young(e entry, now int64) bool { return addTime(e.seen, x.grace()) >= now }
 
 // present looks which sessions are stored, in one round trip each, all at once.
-// One that cannot be asked for is.
+// One that cannot be asked for is; one that only an intent would make is not.
 func (c *Container) present(ctx context.Context, refs []Ref) []bool {
 	there := make([]bool, len(refs))
 	_ = inParallel(len(refs), func(i int) error {
 		m, _, err := c.stored(ctx, c.keyOf(refs[i]))
-		there[i] = err != nil || m != nil
+		there[i] = err != nil || m.body() != nil
 		return nil
 	})
 	return there
@@ -212,15 +223,12 @@ func (s *Session) relists() bool {
 // themselves.
 func (s *Session) relist(ctx context.Context) {
 	x := s.c.subjects
-	was, is := s.stored.who(), s.member.who()
-	if s.destroyed {
-		is = subject{}
-	}
-	moved := s.base != nil && s.newID != "" && !s.destroyed
-	if was != is && was != (subject{}) {
-		x.leave(ctx, s, was)
-	}
+	is, moved := s.member.who(), s.base != nil && s.newID != ""
 	switch {
+	case s.destroyed:
+		if s.stored.who() != (subject{}) {
+			_ = x.leave(ctx, s)
+		}
 	case is == (subject{}):
 	case s.enrolled != nil:
 		_, _ = s.c.remove(ctx, is, s.enrolled.ended)
@@ -231,9 +239,9 @@ func (s *Session) relist(ctx context.Context) {
 	}
 }
 
-// leave takes a session off the list of a subject that it has left.
-func (x *subjects) leave(ctx context.Context, s *Session, who subject) {
-	_ = x.update(ctx, who, func(ix *subjectIndex) error {
+// leave takes a session off the list of the subject that it has been of.
+func (x *subjects) leave(ctx context.Context, s *Session) error {
+	return x.update(ctx, s.stored.subject, func(ix *subjectIndex) error {
 		ix.leave(s.c.refOf(s.key), s.stored.made, addTime(x.now(), x.grace()))
 		return nil
 	})

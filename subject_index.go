@@ -174,15 +174,13 @@ func readIndex(s *Session) (*subjectIndex, error) {
 	if s.IsNew() {
 		ix.life = 0
 	}
-	var err error
-	if ix.epoch, err = GetOr(s.Pkg(indexPkg), epochKey, ix.epoch); err != nil {
-		return nil, err
-	}
-	if ix.high, err = GetOr(s.Pkg(indexPkg), highKey, ix.high); err != nil {
-		return nil, err
-	}
-	if err := s.Pkg(entriesPkg).Get("", nil); !errors.Is(err, ErrKeyNotFound) {
-		return nil, fmt.Errorf("%w: entries", ErrCorrupt) // All would show it empty
+	var errEpoch, errHigh error
+	ix.epoch, errEpoch = GetOr(s.Pkg(indexPkg), epochKey, ix.epoch)
+	ix.high, errHigh = GetOr(s.Pkg(indexPkg), highKey, ix.high)
+	// All would show a broken package empty; no entry has an empty name.
+	entries := s.Pkg(entriesPkg).Get("", nil)
+	if errEpoch != nil || errHigh != nil || !errors.Is(entries, ErrKeyNotFound) {
+		return nil, fmt.Errorf("%w: stamps or entries", ErrCorrupt)
 	}
 	for ref, v := range s.Pkg(entriesPkg).All() {
 		var b []byte
@@ -203,22 +201,14 @@ func (ix *subjectIndex) writeTo(s *Session) error {
 	p := s.Pkg(entriesPkg)
 	for _, ref := range p.Keys() {
 		if _, ok := ix.entries[Ref(ref)]; !ok {
-			if err := p.Delete(ref); err != nil {
-				return err
-			}
+			_ = p.Delete(ref) // that the transaction has ended, the last call says too
 		}
 	}
 	for ref, e := range ix.entries {
-		if err := p.Set(string(ref), e.bytes()); err != nil {
-			return err
-		}
+		_ = p.Set(string(ref), e.bytes())
 	}
-	if err := s.Pkg(indexPkg).Set(epochKey, ix.epoch); err != nil {
-		return err
-	}
-	if err := s.Pkg(indexPkg).Set(highKey, ix.high); err != nil {
-		return err
-	}
+	_ = s.Pkg(indexPkg).Set(epochKey, ix.epoch)
+	_ = s.Pkg(indexPkg).Set(highKey, ix.high)
 	return s.SetTimeout(ix.life)
 }
 
