@@ -121,7 +121,9 @@ func (c *Container) Revoke(ctx context.Context, audience, subject string, except
 			return nil // set by this call, its reply lost, or by a later Revoke
 		}
 		now := x.now()
-		epoch = max(epoch, addTime(now, skewAllowance), ix.epoch+1, ix.high+1)
+		if epoch <= max(ix.epoch, ix.high) { // else as before: it may have been in force since
+			epoch = max(addTime(now, skewAllowance), ix.epoch+1, ix.high+1)
+		}
 		for ref, e := range ix.entries {
 			if spared[ref] && !e.left {
 				e.spared = epoch

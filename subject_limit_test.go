@@ -65,6 +65,19 @@ func TestALoginOverMaxSessionsEndsTheOldest(t *testing.T) {
 	})
 }
 
+// The session that logs in is not the one to end, whatever its server's clock.
+func TestALoginNeverEndsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		slow := func(cfg *sd.Config) { cfg.Now = func() time.Time { return time.Now().Add(-time.Minute) } }
+		login(t, oneHour(t, store, atMost(1, sd.EndOldest)), "a", "alice")
+		c := oneHour(t, store, atMost(1, sd.EndOldest), slow)
+		login(t, c, "b", "alice")
+		require.True(t, visit(t, c, "b"))
+		require.False(t, visit(t, c, "a"))
+	})
+}
+
 // The limit holds whoever logs in at the same moment.
 func TestMaxSessionsHoldsForParallelLogins(t *testing.T) {
 	for _, policy := range []sd.LimitPolicy{sd.RefuseNew, sd.EndOldest} {

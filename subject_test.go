@@ -14,11 +14,13 @@ import (
 	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
-// tally counts the calls of a store, and calls on before each.
+// tally counts the calls of a store, calls on before each, and swapped after each
+// CompareAndSwap that was done.
 type tally struct {
 	sd.Store
 	mu      sync.Mutex
 	on      func(op, key string) error
+	swapped func(key string) error
 	reads   int
 	written int
 }
@@ -65,7 +67,11 @@ func (s *tally) CompareAndSwap(ctx context.Context, key string, value []byte, tt
 	if err := s.called("swap", key); err != nil {
 		return err
 	}
-	return s.Store.CompareAndSwap(ctx, key, value, ttl, v)
+	err := s.Store.CompareAndSwap(ctx, key, value, ttl, v)
+	if err == nil && s.swapped != nil {
+		err = s.swapped(key)
+	}
+	return err
 }
 
 func (s *tally) CompareAndDelete(ctx context.Context, key string, v sd.Version) error {
