@@ -13,16 +13,25 @@ TOOL := go tool -modfile=$(CURDIR)/tools.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## the demonstration, a shop on http://127.0.0.1:8080 [STORE=memory:]
+	@cd examples && go run ./shop -store '$(STORE)'
 
 .PHONY: replay
-replay: ## run a real access log through sessions [WORKERS=4 WRITERS=1 STORE=memory:]
+replay: ## run a real access log through sessions [WORKERS=4 WRITERS=1 STORE=memory:|memcache://host:port]
 	@cd examples && go run ./replay -workers $(WORKERS) -writers $(WRITERS) -store '$(STORE)'
 
 .PHONY: test
-test: ## all tests of every module, with the race detector; installs memcached if missing
+test: ## all tests of every module, with the race detector; installs what they start if it is missing
 	@scripts/test-needs
 	@scripts/each-module go test -race -shuffle=on ./...
+
+.PHONY: soak
+soak: ## sessions over three memcached servers that are killed, stopped and cut off, for T [T=60s]
+	@scripts/test-needs
+	@go test -race -count=1 -v -timeout 0 -run '^TestSoakOfSessions$$' ./memcachestore -soak $(T)
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, and the rules of who imports whom
@@ -37,12 +46,19 @@ fmt: ## format every file
 	@$(TOOL) gofumpt -l -w .
 
 .PHONY: cover
-cover: ## statement coverage of the root package and memstore, at least 90 %
-	@scripts/cover 90 . ./memstore
+cover: ## statement coverage of the root package, memstore, memcachestore, sessionhttp and sqltx, at least 90 %
+	@scripts/cover 90 . ./memstore ./memcachestore ./sessionhttp ./sqltx
 
 .PHONY: bench
-bench: ## all benchmarks, with allocations
-	@scripts/each-module go test -run '^$$' -bench . -benchmem ./...
+bench: ## measure beside the bare client, scs and gorilla/sessions; writes docs/benchmarks.md
+	@scripts/test-needs
+	@mkdir -p bench/results
+	@cd bench && go run . -docs ../docs -results results
+
+.PHONY: bench-check
+bench-check: ## fail where a bar of docs/benchmarks.md is missed by more than 15 %
+	@scripts/test-needs
+	@cd bench && go run . -check
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for T each [T=60s]

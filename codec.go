@@ -91,10 +91,24 @@ func plainNumbers(dst any) {
 
 func plainNumber(v any) any {
 	switch v := v.(type) {
+	case int8:
+		return int64(v)
+	case int16:
+		return int64(v)
+	case int32:
+		return int64(v)
+	case uint8:
+		return int64(v)
+	case uint16:
+		return int64(v)
+	case uint32:
+		return int64(v)
 	case uint64:
 		if v <= math.MaxInt64 {
 			return int64(v)
 		}
+	case float32:
+		return float64(v)
 	case json.Number:
 		if i, err := strconv.ParseInt(string(v), 10, 64); err == nil {
 			return i
@@ -113,10 +127,13 @@ func plainNumber(v any) any {
 			v[i] = plainNumber(e)
 		}
 	case map[any]any: // keys that are no strings, in MessagePack
+		// A new map: writing a key that is not equal to itself, which a NaN is
+		// not, would add an entry for each that is there.
+		plain := make(map[any]any, len(v))
 		for k, e := range v {
-			delete(v, k)
-			v[plainNumber(k)] = plainNumber(e)
+			plain[plainNumber(k)] = plainNumber(e)
 		}
+		return plain
 	}
 	return v
 }

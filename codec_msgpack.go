@@ -23,9 +23,11 @@ import (
 //     maps give equal bytes. Only a value that holds a type with an encoding of
 //     its own (msgpack.CustomEncoder, msgpack.Marshaler) beside such a map is
 //     left as it came, since the order may mean something to that type.
-//   - An integer that does not fit the type asked for is an error, not cut off.
-//   - Values decoded into an any have maps as map[string]any (map[any]any where a
-//     key is no string), integers as int64, or uint64 where int64 is too small.
+//   - An integer that does not fit the type asked for is an error, not cut off,
+//     wherever in the value it stands.
+//   - Values decoded into an any, wherever it stands, have maps as map[string]any
+//     (map[any]any where a key is no string), integers as int64, or uint64 where
+//     int64 is too small, and floats as float64.
 //
 // Decoding into a map or struct that already holds something keeps what the
 // stored value does not name, as encoding/json does.
@@ -88,7 +90,7 @@ func (msgpackCodec) Unmarshal(data []byte, dst any) (err error) {
 	if err := wellFormed(data); err != nil {
 		return err
 	}
-	if err := fitsInteger(data, dst); err != nil {
+	if err := fits(data, dst); err != nil {
 		return err
 	}
 	// The module panics where a map's key cannot be one in Go, and so may a
@@ -103,12 +105,12 @@ func (msgpackCodec) Unmarshal(data []byte, dst any) (err error) {
 	}
 	dec := msgpack.GetDecoder()
 	dec.Reset(bytes.NewReader(data))
-	dec.UseLooseInterfaceDecoding(true)
 	dec.SetMapDecoder(decodeMap)
 	err = dec.Decode(dst)
 	msgpack.PutDecoder(dec)
 	if err == nil {
 		plainNumbers(dst)
+		plainWithin(dst)
 	}
 	return err
 }
@@ -132,11 +134,11 @@ func decodeMap(d *msgpack.Decoder) (any, error) {
 				odd[k] = v
 			}
 		}
-		key, err := d.DecodeInterfaceLoose()
+		key, err := d.DecodeInterfaceLoose() // a []byte cannot be a key in Go: a string
 		if err != nil {
 			return nil, err
 		}
-		val, err := d.DecodeInterfaceLoose()
+		val, err := d.DecodeInterface()
 		if err != nil {
 			return nil, err
 		}
@@ -153,39 +155,4 @@ func decodeMap(d *msgpack.Decoder) (any, error) {
 		return odd, nil
 	}
 	return m, nil
-}
-
-// fitsInteger refuses an integer that dst, a pointer to an integer type, cannot
-// hold: the module would cut it off in silence.
-func fitsInteger(data []byte, dst any) error {
-	switch dst.(type) {
-	case *string, *bool, *[]byte, *time.Time, *float64, *any:
-		return nil // the most used: no reflection
-	}
-	v := reflect.ValueOf(dst)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return nil
-	}
-	v = v.Elem()
-	signed, unsigned := v.CanInt(), v.CanUint()
-	if !signed && !unsigned {
-		return nil
-	}
-	n, negative, ok := integer(data)
-	if !ok {
-		return nil // not an integer: for the decoder to judge
-	}
-	fits := false
-	switch {
-	case signed && negative:
-		fits = !v.OverflowInt(int64(n))
-	case signed:
-		fits = int64(n) >= 0 && !v.OverflowInt(int64(n))
-	default:
-		fits = !negative && !v.OverflowUint(n)
-	}
-	if !fits {
-		return fmt.Errorf("an integer that %s cannot hold", v.Type())
-	}
-	return nil
 }

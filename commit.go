@@ -30,10 +30,13 @@ const (
 // write is the work of one commit on one session.
 type write struct {
 	s      *Session
-	key    storageKey // where it is stored: of the new id where a new session was renewed
-	commit uint64     // names this commit in the image and its descendants
-	birth  uint64     // of a session that this commit creates
-	mine   *delta     // against s.base
+	id     string // where it is stored: the new id where a new session was renewed
+	key    storageKey
+	fresh  bool // nothing is to be stored there yet
+	renews bool
+	commit uint64 // names this commit in the image and its descendants
+	birth  uint64 // of a session that this commit creates
+	mine   *delta // against s.base
 	reads  *readSet
 	txn    txnID // of a transaction over several sessions; else zero
 
@@ -41,24 +44,30 @@ type write struct {
 	cur     *image // nil: nothing is there, or what has expired
 	against Version
 	todo    *delta
+
+	stats writeStats
 }
 
 func newWrite(s *Session) *write {
 	w := &write{
-		s: s, key: s.key, commit: randomID(), birth: randomID(),
+		s: s, id: s.id, key: s.key, fresh: s.fresh, renews: s.renewed(), commit: randomID(), birth: randomID(),
 		mine: s.delta(), reads: s.readSet(),
 		cur: s.base, against: s.version,
 	}
 	w.todo = w.mine
 	if s.base == nil && s.newID != "" {
-		w.key, w.against = s.c.storageKey(s.newID), Version{}
+		w.id, w.key, w.against, w.fresh = s.newID, s.c.storageKey(s.newID), Version{}, true
 	}
 	return w
 }
 
 // comparable reports whether what was loaded can be compared against at once: it
 // bore no intent or note, or a new session goes to another key anyway.
-func (w *write) comparable() bool { return w.s.comparable || w.key != w.s.key }
+func (w *write) comparable() bool { return w.s.comparable || w.fresh }
+
+// knownID reports whether others can know the id that is written to: it is not
+// one that this transaction has drawn for a new session.
+func (w *write) knownID() bool { return !w.fresh }
 
 // randomID draws an id that no other commit or session has.
 func randomID() uint64 {
@@ -108,10 +117,10 @@ func (r *readSet) empty() bool { return len(r.pkgs) == 0 && !r.listed && !r.time
 
 func (d *delta) empty() bool { return len(d.pkgs) == 0 && d.timeout == nil }
 
-// image returns the bytes of the session as this commit leaves it, and the time
-// to keep them.
-func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
-	d, err := w.draft()
+// image returns the bytes of the session as this commit leaves it under an id,
+// and the time to keep them.
+func (w *write) image(key storageKey, id string) ([]byte, time.Duration, error) {
+	d, err := w.draft(id)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -119,11 +128,12 @@ func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	w.stats.size, w.stats.packages = len(raw), len(d.pkgs)
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
-// draft applies todo to cur.
-func (w *write) draft() (*draft, error) {
+// draft applies todo to cur, for a session of that id.
+func (w *write) draft(id string) (*draft, error) {
 	cfg := &w.s.c.cfg
 	now := nanos(cfg.Now())
 	d := &draft{prev: w.cur}
@@ -138,12 +148,19 @@ func (w *write) draft() (*draft, error) {
 			created: w.s.created, access: max(now, w.s.created), end: w.s.end(),
 		}
 	}
+	if w.renews {
+		d.sections = withRenewed(d.sections, now)
+	}
 	d.commit = w.commit
 	if w.todo.timeout != nil {
 		d.timeout = w.todo.timeout.value
 	}
-	for _, p := range w.todo.pkgs {
-		base, err := w.cur.pkg(p.name)
+	pkgs, err := w.sealed(w.todo.pkgs, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pkgs {
+		base, err := w.cur.live(p.name, now)
 		if err != nil {
 			return nil, err
 		}
@@ -168,11 +185,16 @@ func (p *pkgDelta) applyTo(base table) edit {
 // run writes, until it is done or cannot be. budget bounds all of it; if ctx
 // ends, it stops where certainly nothing was written.
 func (w *write) run(budget, ctx context.Context) error {
-	switch {
-	case w.s.destroyed:
+	if w.s.destroyed {
 		return w.destroy(budget, ctx)
-	case w.s.base != nil && w.s.newID != "":
-		return w.renew(budget, ctx)
+	}
+	if w.renews {
+		if err := w.renew(budget, ctx); err != errRenewed {
+			return err
+		}
+		if w.todo.empty() {
+			return nil
+		}
 	}
 	for try := 0; ; try++ {
 		if try > 0 || !w.comparable() {
@@ -180,11 +202,12 @@ func (w *write) run(budget, ctx context.Context) error {
 				return err
 			}
 		}
-		raw, ttl, err := w.image(w.key)
+		raw, ttl, err := w.image(w.key, w.id)
 		if err != nil {
 			return err
 		}
 		fate, err := w.put(budget, w.key, raw, ttl)
+		giveBuffer(raw)
 		if fate == applied || err != nil {
 			return err
 		}
@@ -205,6 +228,7 @@ func (w *write) put(ctx context.Context, key storageKey, raw []byte, ttl time.Du
 	doubt := false
 	for try := 0; ; try++ {
 		var err error
+		w.stats.tries++
 		if w.against == (Version{}) {
 			err = w.s.c.store.Add(ctx, key.name, raw, ttl)
 		} else {
@@ -255,6 +279,8 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 			// Both copies bear this version: at most one can be applied. An Add
 			// has no such mark, so it is never sent twice.
 			return true, refused, nil
+		case m.forward != nil:
+			return w.settleBehind(ctx, key, m)
 		case w.cur != nil && m.wrote(w.cur.commit):
 			// What is there descends from what we compared against and does not
 			// name us. Our version is history: a late copy cannot be applied.
@@ -265,23 +291,44 @@ func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool
 	}
 }
 
+// settleBehind is settle where the session was given another id meanwhile: what
+// is stored there tells.
+func (w *write) settleBehind(ctx context.Context, key storageKey, m *image) (again bool, _ fate, err error) {
+	lost := fmt.Errorf("%w: the session was renewed after a lost reply", ErrOutcomeUnknown)
+	to, ok, err := w.s.c.follow(w.id, key, m)
+	if err != nil || !ok {
+		return false, refused, lost
+	}
+	t, err := w.s.c.truth(ctx, w.s.c.storageKey(to))
+	switch {
+	case err != nil || t.body == nil:
+		return false, refused, lost
+	case t.body.wrote(w.commit):
+		return false, applied, nil
+	case w.cur != nil && t.body.wrote(w.cur.commit):
+		return false, refused, nil
+	}
+	return false, refused, lost
+}
+
 // rebase loads what is stored, after a refusal or where the session was read
 // together with an intent or note, and merges mine with it for the next try.
 // Where another transaction is undecided it waits for it, or answers errWait.
 // done: there is nothing left to write.
 func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bool, err error) {
-	if w.s.fresh || w.key != w.s.key {
+	if w.fresh {
 		return false, fmt.Errorf("%w: a session under the new id", ErrExists)
 	}
 	if err := w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := w.s.c.clean(budget, w.key, wait)
+	m, v, err := w.reach(budget, wait)
 	if err != nil {
 		return false, w.orTired(budget, err)
 	}
 	if w.s.absent(m) {
 		if w.s.base != nil {
+			w.stats.absent = m == nil
 			return false, ErrGone
 		}
 		w.cur, w.against, w.todo = nil, v, w.mine
@@ -295,6 +342,33 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	}
 	w.cur, w.against = m, v
 	return w.todo.empty(), nil
+}
+
+// reach reads what is stored for the session now, following forwards where it
+// was renewed meanwhile: it is the same session, under another id. A nil image:
+// it is absent.
+func (w *write) reach(ctx context.Context, wait bool) (*image, Version, error) {
+	for range maxForwards {
+		m, v, err := w.s.c.clean(ctx, w.key, wait)
+		if err != nil || m.body() != nil {
+			return m, v, err
+		}
+		to, ok, err := w.s.c.follow(w.id, w.key, m)
+		if err != nil || !ok {
+			return nil, v, err
+		}
+		w.moveTo(to)
+	}
+	return nil, Version{}, nil
+}
+
+// moveTo goes on under the id that the session was given meanwhile.
+func (w *write) moveTo(id string) {
+	w.id, w.key = id, w.s.c.storageKey(id)
+	tx := w.s.u.tx
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	w.s.movedTo = id
 }
 
 // breathe pauses before another try of a write that was refused: nothing has
@@ -323,7 +397,7 @@ func (w *write) mergeWith(theirs *image) error {
 		// configuration meet here. Run again, this one reads theirs.
 		return &ConflictError{Container: cfg.Name}
 	}
-	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve}
+	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve, now: nanos(cfg.Now())}
 	merged, err := m.merge(w.mine, w.reads)
 	var conflict *ConflictError
 	if errors.As(err, &conflict) && conflict.Container == "" {
@@ -331,6 +405,7 @@ func (w *write) mergeWith(theirs *image) error {
 	}
 	if err == nil {
 		w.todo = merged
+		w.stats.merges++
 	}
 	return err
 }
@@ -354,10 +429,13 @@ func (w *write) destroy(budget, ctx context.Context) error {
 				return err
 			}
 		}
+		w.stats.tries++
 		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
 		switch {
-		case err == nil || isNotFound(err):
+		case err == nil:
 			return nil
+		case isNotFound(err):
+			return unknownIf(doubt, w.destroyable(nil))
 		case !certain(err):
 			doubt = true
 		case !errors.Is(err, ErrConflict):
@@ -379,10 +457,10 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		if err := w.breathe(budget, ctx, try); err != nil {
 			return false, unknownIf(doubt, err)
 		}
-		m, v, err := w.s.c.clean(budget, w.key, true)
+		m, v, err := w.reach(budget, true)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
-			return true, nil
+			return true, unknownIf(doubt, w.destroyable(m))
 		case err == nil:
 			w.cur, w.against = m, v
 			return false, w.destroyable(m) // it is there: certainly not removed by us
@@ -393,13 +471,14 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 }
 
 // destroyable holds Serializable to its promise: what was read before the
-// decision to destroy must still be so.
+// decision to destroy must still be so. A nil m: it is gone, and a transaction
+// that took what was in it would have taken that for the second time.
 func (w *write) destroyable(m *image) error {
 	cfg := &w.s.c.cfg
 	if cfg.Conflict != Serializable {
 		return nil
 	}
-	keys, err := changedReads(w.s.base, m, w.reads)
+	keys, err := changedReads(w.s.base, m, w.reads, nanos(cfg.Now()))
 	if err == nil && len(keys) > 0 {
 		err = &ConflictError{Container: cfg.Name, Keys: sortKeys(keys)}
 	}

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	Timeout    time.Duration  // idle timeout; default 1 h; NoTimeout: never
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
+	RenewEvery time.Duration  // a session is given a new id when it is used, not by View, this long after it got the last; 0: never
+	RenewGrace time.Duration  // how long the old id leads to the new one then; default 30 s
 	Codec      Codec          // of values; default MessagePack
 	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
@@ -36,6 +39,8 @@ type Config struct {
 	AtMaxSessions LimitPolicy      // what a login above MaxSessions does; default RefuseNew
 	MaxSize       int              // largest encoded session in bytes; default 1 MiB less 2 KiB, which fits memcached's default item size
 	Now           func() time.Time // default time.Now
+	List          ListPolicy       // what All does over a store that cannot list; default ListError
+	Trace         *Trace           // told of what happens to sessions; nil: nobody, at no cost
 }
 
 // ConflictPolicy says what a commit does when another commit changed the same
@@ -63,6 +68,7 @@ const (
 	defaultName          = "session"
 	defaultTimeout       = time.Hour
 	defaultResolution    = 5 * time.Minute // under NoTimeout
+	defaultRenewGrace    = 30 * time.Second
 	defaultCommitTimeout = 5 * time.Second
 	defaultMaxSize       = 1<<20 - 2<<10
 	maxNameOfContainer   = 64
@@ -71,11 +77,13 @@ const (
 // Container is a session data container: it hands out the sessions of one kind.
 // It is safe for concurrent use and holds no session between transactions.
 type Container struct {
-	store    Store
+	store    Store // counting where there is a Trace
+	home     Store // as it was given: by it two stores are told apart
 	cfg      Config
 	ring     ring
 	subjects *subjects
 	closed   atomic.Bool
+	warned   sync.Once // of a store that cannot list
 }
 
 // NewContainer checks cfg and returns every fault in it as one error that
@@ -85,7 +93,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if store == nil {
 		fault("no store")
-	} else if !reflect.TypeOf(store).Comparable() {
+	} else if !reflect.ValueOf(store).Comparable() {
 		fault("a store of type %T cannot be compared; use a pointer", store)
 	}
 	if len(cfg.Name) > maxNameOfContainer || strings.ContainsFunc(cfg.Name, notInName) {
@@ -100,6 +108,12 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.Lifetime < 0 {
 		fault("Lifetime is negative")
 	}
+	if cfg.RenewEvery < 0 {
+		fault("RenewEvery is negative")
+	}
+	if cfg.RenewGrace < 0 {
+		fault("RenewGrace is negative")
+	}
 	if cfg.Codec != nil && !usableCodec(cfg.Codec) {
 		fault("Codec has the id %d, which is reserved", cfg.Codec.ID())
 	}
@@ -111,6 +125,9 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	}
 	if cfg.CommitTimeout < 0 {
 		fault("CommitTimeout is negative")
+	}
+	if cfg.List < ListError || cfg.List > ListEmpty {
+		fault("List is not a policy")
 	}
 	if cfg.MaxSize < 0 || cfg.MaxSize > math.MaxInt32 {
 		fault("MaxSize is not between 0 and %d", math.MaxInt32)
@@ -125,7 +142,10 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: configuration: %s", ErrInvalid, strings.Join(faults, "; "))
 	}
-	c := &Container{store: store, cfg: cfg, ring: keys}
+	c := &Container{store: store, home: store, cfg: cfg, ring: keys}
+	if cfg.Trace != nil {
+		c.store = meteredStore{store}
+	}
 	c.subjects = newSubjects(c)
 	return c, nil
 }
@@ -145,6 +165,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = MessagePack()
+	}
+	if cfg.RenewGrace == 0 {
+		cfg.RenewGrace = defaultRenewGrace
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts
@@ -217,6 +240,7 @@ func (c *Container) New(_ context.Context, tx *Txn) (*Session, error) {
 	if err := tx.err(); err != nil {
 		return nil, err
 	}
+	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s, nil
 }
@@ -244,7 +268,11 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 			return s, nil
 		}
 		if s != nil {
-			return s, u.load(ctx, s)
+			err := u.load(ctx, s)
+			if err == errLoaded {
+				continue
+			}
+			return s, err
 		}
 		select {
 		case <-wait: // another goroutine has loaded it, or failed to
@@ -273,6 +301,9 @@ func (c *Container) View(ctx context.Context, id string, fn func(*Session) error
 }
 
 func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
+	if fn == nil {
+		return nil
+	}
 	return func(tx *Txn) error {
 		s, err := c.Session(ctx, tx, id)
 		if err != nil {
@@ -289,6 +320,10 @@ func (c *Container) Ping(ctx context.Context) error {
 	}
 	return c.store.Ping(ctx)
 }
+
+// Config returns the configuration in force: as given to NewContainer, with the
+// defaults filled in.
+func (c *Container) Config() Config { return c.cfg }
 
 // Close ends the container: opening sessions is ErrClosed from now on, while
 // transactions under way may still commit. The store stays open: it belongs to

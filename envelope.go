@@ -27,6 +27,7 @@ import (
 //	    64    1  number of ancestors, at most 16
 //	    65  8*n  ancestors: commit ids of the writes before this, latest first
 //	     .    .  the packages: a table (see table.go) of name to table of values
+//	             (see valuelife.go)
 //	     .    .  sections, each: kind 1 byte, length 4 bytes, that many bytes
 //	  last    4  CRC-32C over the storage key and all bytes before
 //
@@ -93,6 +94,7 @@ type image struct {
 	sections  []section
 	intent    *intent // see intent_wire.go
 	note      *note
+	forward   *forward // see forward.go
 }
 
 type section struct {
@@ -148,7 +150,7 @@ func decodeImage(raw []byte, key storageKey) (*image, error) {
 			return nil, err
 		}
 	}
-	if m.flags&flagNoBody != 0 && (m.settled() || m.pkgs.n > 0) || m.intent != nil && m.note != nil {
+	if m.flags&flagNoBody != 0 && (m.settled() && m.forward == nil || m.pkgs.n > 0) || m.flags&flagNoBody == 0 && m.forward != nil || m.intent != nil && m.note != nil {
 		return nil, fmt.Errorf("%w: sections", ErrCorrupt)
 	}
 	return m, nil
@@ -181,7 +183,9 @@ func (m *image) addSection(s section) (err error) {
 		m.intent, err = parseIntent(s.body)
 	case s.kind == sectionNote && m.note == nil:
 		m.note, err = parseNote(s.body)
-	case s.kind == sectionIntent || s.kind == sectionNote:
+	case s.kind == sectionForward && m.forward == nil:
+		m.forward, err = parseForward(s.body)
+	case s.kind == sectionIntent || s.kind == sectionNote || s.kind == sectionForward:
 		err = fmt.Errorf("%w: a section stands twice", ErrCorrupt)
 	case s.kind&ignorable == 0:
 		err = fmt.Errorf("%w: section %d of the envelope", ErrUnsupportedVersion, s.kind)
@@ -279,6 +283,7 @@ func (d *draft) body(key storageKey, sections []section, limit int) ([]byte, err
 	out = out[:headSize]
 	d.head.put(out)
 	out[offFlags] &^= flagSealed
+	out[offAncestors] = 0
 	if d.prev != nil {
 		out[offAncestors] = byte(1 + len(ancestors)/8)
 		out = binary.LittleEndian.AppendUint64(out, d.prev.commit)
@@ -319,7 +324,7 @@ func roomFor(body int, sections []section, limit int) ([]byte, error) {
 	if err := checkSize(body, sections, limit); err != nil {
 		return nil, err
 	}
-	return make([]byte, 0, sizeOf(body, sections)), nil
+	return takeBuffer(sizeOf(body, sections)), nil
 }
 
 func checkSize(body int, sections []section, limit int) error {

@@ -140,7 +140,7 @@ func unknown(err error) error {
 }
 
 func unknownIf(doubt bool, err error) error {
-	if doubt {
+	if doubt && err != nil {
 		return unknown(err)
 	}
 	return err

@@ -22,8 +22,14 @@ var (
 	storePackages = []string{modulePath + "/memstore", modulePath + "/memcachestore"}
 	// webPackages serve requests, over whatever store the container has.
 	webPackages = []string{modulePath + "/sessionhttp"}
+	// participantPackages bring others into a transaction, and know nothing of
+	// this module but the root.
+	participantPackages = []string{modulePath + "/sqltx"}
+	// choosingPackages know the stores, so that a program need not. No other
+	// package of this module knows them.
+	choosingPackages = []string{modulePath + "/storeurl"}
 	// testPackages are imported by tests alone, and may import testing.
-	testPackages = []string{modulePath + "/storetest"}
+	testPackages = []string{modulePath + "/storetest", modulePath + "/internal/memcachedtest"}
 
 	// userModules are all that a user of the library builds, beside it.
 	userModules = []string{
@@ -98,6 +104,7 @@ func brokenImportRules(all map[string]listedPackage) []string {
 		}
 		if !slices.Contains(testPackages, p.ImportPath) {
 			forbid(p, append([]string{"testing"}, testPackages...), "test code would reach users")
+			forbid(p, choosingPackages, "a program chooses its store, and no package does for it")
 		}
 		switch {
 		case p.ImportPath == modulePath:
@@ -118,6 +125,12 @@ func brokenImportRules(all map[string]listedPackage) []string {
 			forbid(p, webPackages, "a store knows nothing of requests")
 		case slices.Contains(webPackages, p.ImportPath):
 			forbid(p, storePackages, "requests are served over any store")
+		case slices.Contains(participantPackages, p.ImportPath):
+			for _, dep := range p.Imports {
+				if !all[dep].Standard && dep != modulePath {
+					faults = append(faults, p.ImportPath+" imports "+dep+": a participant needs the root alone")
+				}
+			}
 		}
 	}
 	slices.Sort(faults)
@@ -139,6 +152,10 @@ func TestImportsThatBreakARuleAreFound(t *testing.T) {
 		"one store and another":       {modulePath + "/memstore", modulePath + "/memcachestore", modulePath},
 		"a store and requests":        {modulePath + "/memstore", modulePath + "/sessionhttp", modulePath},
 		"requests and a store":        {modulePath + "/sessionhttp", modulePath + "/memstore", modulePath},
+		"requests and the choice":     {modulePath + "/sessionhttp", modulePath + "/storeurl", modulePath},
+		"a store and the choice":      {modulePath + "/memstore", modulePath + "/storeurl", modulePath},
+		"memcached outside test":      {modulePath + "/memcachestore", modulePath + "/internal/memcachedtest", modulePath},
+		"a participant and a store":   {modulePath + "/sqltx", modulePath + "/memstore", modulePath},
 		"a leaf and the root":         {modulePath + "/internal/leaf", modulePath, modulePath},
 		"testing outside a test":      {modulePath + "/memstore", "testing", ""},
 		"the test suite outside test": {modulePath + "/memstore", modulePath + "/storetest", modulePath},
@@ -149,7 +166,7 @@ func TestImportsThatBreakARuleAreFound(t *testing.T) {
 				dep.Module = mod(c.module)
 			}
 			all := map[string]listedPackage{
-				c.importer: {ImportPath: c.importer, Deps: []string{c.dep}, Module: mod(modulePath)},
+				c.importer: {ImportPath: c.importer, Imports: []string{c.dep}, Deps: []string{c.dep}, Module: mod(modulePath)},
 				c.dep:      dep,
 			}
 			require.Len(t, brokenImportRules(all), 1)

@@ -59,7 +59,7 @@ func newJoint(u *unit, changed []*Session) *joint {
 		w := newWrite(s)
 		w.txn = j.txn
 		it := &item{w: w, c: s.c, key: w.key, remove: s.destroyed}
-		if s.base != nil && s.newID != "" && !s.destroyed {
+		if w.renews && !s.destroyed {
 			it.remove = true
 			renewed = append(renewed, &item{w: w, c: s.c, key: s.c.storageKey(s.newID), renewed: true})
 		}
@@ -107,10 +107,10 @@ func undecided(err error) error {
 // waits may hold no item behind the one it waits for, else two could wait for
 // each other: so those behind are withdrawn, and placed one after the other.
 func (j *joint) placeOthers(budget, ctx context.Context) error {
-	var old, renewed []*item
+	var old, unknown []*item // unknown: under an id that nobody else knows, and waits for
 	for _, it := range j.items[1:] {
-		if it.renewed {
-			renewed = append(renewed, it)
+		if it.renewed || !it.w.knownID() {
+			unknown = append(unknown, it)
 		} else {
 			old = append(old, it)
 		}
@@ -142,7 +142,7 @@ func (j *joint) placeOthers(budget, ctx context.Context) error {
 		}
 		break
 	}
-	if err := inParallel(len(renewed), func(i int) error { return j.place(budget, ctx, renewed[i], true) }); err != nil {
+	if err := inParallel(len(unknown), func(i int) error { return j.place(budget, ctx, unknown[i], true) }); err != nil {
 		return err
 	}
 	kept := j.items[:0]
@@ -197,17 +197,19 @@ func (j *joint) put(ctx context.Context, it *item, raw []byte, ttl time.Duration
 func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool) (gone bool, err error) {
 	if !it.w.s.destroyed {
 		_, err = it.w.rebase(budget, ctx, try, wait)
+		it.key = it.w.key // it may have been renewed
 		return false, err
 	}
 	if err := it.w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := it.c.clean(budget, it.key, wait)
+	m, v, err := it.w.reach(budget, wait)
 	if err != nil {
 		return false, it.w.orTired(budget, err)
 	}
+	it.key = it.w.key
 	if m == nil || m.birth != it.w.s.base.birth {
-		return true, nil
+		return true, it.w.destroyable(m)
 	}
 	it.w.cur, it.w.against = m, v
 	return false, it.w.destroyable(m)
@@ -218,7 +220,7 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	w := it.w
 	limit, room := it.c.cfg.MaxSize, 0
 	if it == j.items[0] {
-		room = sectionHead + noteHead + len(j.items)*(1+maxKey) // for the note
+		room = j.noteSize()
 	}
 	now := nanos(it.c.cfg.Now())
 	in := &intent{txn: j.txn, primary: j.items[0].key.name, remove: it.remove, last: j.last, deadline: j.deadline}
@@ -229,14 +231,34 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 	if body != nil {
 		in.keepTTL = it.c.lease(body).ttl(now)
 	}
+	if it.remove && !w.s.destroyed && w.s.grace > 0 {
+		f, _, err := w.forwardItem()
+		if err != nil {
+			return nil, 0, err
+		}
+		in.forward, in.putTTL = f, forwardTTL(w.s.grace)
+		room += sectionHead + len(f.section().body)
+	}
 	var edits []edit
-	if !it.remove {
-		d, err := w.draft()
+	var kept []section // of the new item of a renewed session
+	if it.remove {
+		if err := checkSize(headSize+tableHead+room, nil, limit); err != nil {
+			return nil, 0, err
+		}
+	} else {
+		id := w.id
+		if it.renewed {
+			id = w.s.newID
+		}
+		d, err := w.draft(id)
 		if err == nil {
 			err = d.fits(it.key, limit-room)
 		}
 		if err != nil {
 			return nil, 0, err
+		}
+		if w.s.trace != nil {
+			w.stats.encoded(d, it.key)
 		}
 		if it.renewed {
 			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
@@ -249,22 +271,50 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 				return nil, 0, err
 			}
 		}
-		in.head, edits = d.head, d.pkgs
+		in.head, edits, kept = d.head, d.pkgs, slices.Clip(d.sections)
 		in.putTTL = it.c.leaseOf(&d.head).ttl(now)
 	}
-	it.ttl = longer(j.ttl, in.putTTL)
+	it.ttl = j.ttl
+	if !it.remove || in.forward != nil {
+		it.ttl = longer(it.ttl, in.putTTL)
+	}
 	if body != nil {
 		it.ttl = longer(it.ttl, in.keepTTL)
+	}
+	if it.renewed {
+		raw, err := withoutBody(it.key, limit, append(kept, in.section(edits))...)
+		return raw, it.ttl, err
 	}
 	raw, err := body.withSection(it.key, in.section(edits), limit)
 	return raw, it.ttl, err
 }
 
+// noteSize is what the note will add to the primary, which must have room for
+// it: once prepared, the transaction is not to fail for its size.
+func (j *joint) noteSize() int {
+	if !j.notes() {
+		return 0
+	}
+	size := sectionHead + noteHead
+	for _, it := range j.items[1:] {
+		size += 1 + len(it.key.name)
+	}
+	return size
+}
+
+// notes reports whether the decision leaves a note on the primary: somebody may
+// have to ask about another item, or the primary is swapped for nothing else.
+func (j *joint) notes() bool { return len(j.items) > 1 || j.items[0].remove }
+
 // longestTTL is the longest that any session of the transaction, as it was
 // loaded or as it will be, is to be kept for. An item with an intent must live
-// that long: it may have to be asked, or asked about, as long as any other.
+// that long: it may have to be asked, or asked about, as long as any other; and
+// until the deadline, however soon the sessions end.
 func (j *joint) longestTTL() time.Duration {
-	longest := time.Second
+	longest := j.u.commitTimeout().Truncate(time.Second) + time.Second
+	if j.last {
+		longest += 2*extendMargin + j.u.commitTimeout() // see unit.yield
+	}
 	for _, it := range j.items {
 		s := it.w.s
 		now := nanos(it.c.cfg.Now())
@@ -282,180 +332,4 @@ func longer(a, b time.Duration) time.Duration {
 		return 0
 	}
 	return max(a, b)
-}
-
-// readBack reads all items, for the versions that deciding and installing
-// compare against.
-func (j *joint) readBack(ctx context.Context) error {
-	return inParallel(len(j.items), func(i int) error { return j.reread(ctx, j.items[i]) })
-}
-
-func (j *joint) reread(ctx context.Context, it *item) error {
-	m, v, err := it.c.stored(ctx, it.key)
-	if err != nil {
-		return err
-	}
-	if !m.holds(j.txn) {
-		return errUndone
-	}
-	it.placed, it.version = m, v
-	return nil
-}
-
-// errUndone says that somebody took an intent away, after its deadline.
-var errUndone = fmt.Errorf("%w: the transaction was not decided in time and has been undone", ErrConflict)
-
-// extend moves the primary's deadline past the time for which a JoinLast
-// participant may take to commit. That the primary can still be swapped is the
-// last look at this side.
-func (j *joint) extend(ctx context.Context, by time.Duration) error {
-	it := j.items[0]
-	in := *it.placed.intent
-	in.deadline = addTime(nanos(it.c.cfg.Now()), by)
-	raw, err := it.placed.body().withSection(it.key, in.section(in.pkgs.all()), it.c.cfg.MaxSize)
-	if err != nil {
-		return err
-	}
-	for try := 0; ; try++ {
-		err := it.c.store.CompareAndSwap(ctx, it.key.name, raw, it.ttl, it.version)
-		if errors.Is(err, ErrConflict) || isNotFound(err) {
-			// With a lost reply before it, this may be our own write.
-			if try == 0 {
-				return errUndone
-			}
-		} else if err != nil && certain(err) {
-			return err
-		}
-		lost := err != nil
-		if err := j.reread(ctx, it); err != nil {
-			return undecided(err)
-		}
-		if !lost || it.placed.intent.deadline == in.deadline {
-			return nil
-		}
-		if err := pause(ctx, retryBase, retryMax, try); err != nil {
-			return fmt.Errorf("%w: while preparing: %v", ErrUnavailable, err)
-		}
-	}
-}
-
-// decide swaps the primary for its new body and a note. insist: a JoinLast
-// participant has committed already, so there is no way back.
-func (j *joint) decide(ctx context.Context, insist bool) error {
-	it := j.items[0]
-	n := &note{txn: j.txn, ttl: it.placed.intent.putTTL}
-	ttl := time.Second
-	for _, o := range j.items {
-		ttl = longer(ttl, o.ttl)
-		if o != it {
-			n.keys = append(n.keys, o.key.name)
-		}
-	}
-	var noted []section
-	if len(n.keys) > 0 || it.remove {
-		noted = append(noted, n.section())
-	} else {
-		ttl = n.ttl
-	}
-	raw, err := it.placed.installed(it.key, noted...)
-	if err != nil {
-		return err
-	}
-	doubt := false
-	for try := 0; ; try++ {
-		err := it.c.store.CompareAndSwap(ctx, it.key.name, raw, ttl, it.version)
-		switch refusal := errors.Is(err, ErrConflict) || isNotFound(err); {
-		case err == nil:
-			j.decided = true
-			return nil
-		case !certain(err) || refusal && doubt:
-			doubt = true
-			decided, err := j.look(ctx, it, try)
-			if decided || err != nil {
-				j.decided = decided
-				return err
-			}
-		case refusal:
-			return errUndone
-		case !doubt && !insist:
-			return err
-		}
-		if perr := pause(ctx, retryBase, retryMax, try); perr != nil {
-			if doubt {
-				return fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
-			}
-			return err
-		}
-	}
-}
-
-// look finds out, after a lost reply, whether the primary was decided. Neither
-// an answer nor an error: the same write may be sent again.
-func (j *joint) look(ctx context.Context, it *item, try int) (decided bool, err error) {
-	for ; ; try++ {
-		m, v, err := it.c.stored(ctx, it.key)
-		switch {
-		case err != nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupportedVersion)):
-			return false, unknown(err)
-		case err != nil:
-			if pause(ctx, retryBase, retryMax, try) != nil {
-				return false, fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
-			}
-		case m.notes(j.txn), m.body() != nil && !it.remove && m.wrote(it.w.commit):
-			return true, nil
-		case m != nil && v == it.version:
-			return false, nil
-		case m.body() != nil && it.placed.body() != nil && m.wrote(it.placed.commit):
-			// It descends from the old body without naming us.
-			return false, errUndone
-		default:
-			return false, fmt.Errorf("%w: the primary was replaced after a lost reply", ErrOutcomeUnknown)
-		}
-	}
-}
-
-// finish installs the other items, all at once, and then lets the note go. What
-// fails of it is left to whoever meets the items.
-func (j *joint) finish(ctx context.Context) {
-	if len(j.items) == 0 || len(j.items) == 1 && !j.items[0].remove {
-		return // there is no note
-	}
-	primary := j.items[0]
-	var noted *image
-	var v Version
-	installed := make([]bool, len(j.items))
-	err := inParallel(len(j.items), func(i int) (err error) {
-		it := j.items[i]
-		if i == 0 {
-			noted, v, err = it.c.stored(ctx, it.key)
-			return err
-		}
-		installed[i], err = it.c.install(ctx, it.key, it.placed, it.version)
-		return err
-	})
-	switch {
-	case err != nil || !noted.notes(j.txn):
-	case slices.Contains(installed[1:], false):
-		_ = primary.c.settle(ctx, primary.key, noted, v) // looks at each once more
-	default:
-		_, _ = primary.c.strip(ctx, primary.key, noted, v)
-	}
-}
-
-// rollback takes the intents away, the primary's first. What cannot be reached
-// lapses.
-func (j *joint) rollback(ctx context.Context) {
-	if len(j.items) == 0 {
-		return
-	}
-	_ = j.withdraw(ctx, j.items[0])
-	others := j.items[1:]
-	_ = inParallel(len(others), func(i int) error { return j.withdraw(ctx, others[i]) })
-}
-
-func (j *joint) withdraw(ctx context.Context, it *item) error {
-	if !it.tried {
-		return nil
-	}
-	return it.c.withdraw(ctx, it.key, j.txn)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,7 @@ import (
 //	intent, kind 1: what a transaction will make of this item if it commits
 //	  16  transaction id, random
 //	   1  flags: 1 the item is to be deleted, 2 a JoinLast participant decides,
-//	      4 the new body is sealed
+//	      4 the new body is sealed, 8 a forward takes the place of the body
 //	   8  deadline; only that of the primary counts
 //	   8  ttl of the item if it is rolled back, in nanoseconds
 //	   8  ttl of the item once installed
@@ -24,6 +25,8 @@ import (
 //	   .  the changed packages: a table; an empty body drops the package
 //	      or, where it is sealed, instead of these two:
 //	   .  the whole new body as it is to be stored
+//	      or, where the item is to be deleted and leave a forward:
+//	   .  the forward
 //	note, kind 2: the transaction has committed; on the primary alone
 //	  16  transaction id
 //	   8  ttl of the item once the note is gone
@@ -35,6 +38,11 @@ const (
 	intentRemoves = 1
 	intentLast    = 2
 	intentSealed  = 4
+	intentForward = 8
+
+	// maxItems is how many items one transaction can have: the primary and
+	// those that its note lists.
+	maxItems = 1 + math.MaxUint16
 
 	intentHead = 16 + 1 + 8 + 8 + 8 + 1
 	noteHead   = 16 + 8 + 2
@@ -60,6 +68,7 @@ type intent struct {
 	head     head
 	pkgs     table
 	sealed   []byte // the new body, where it is sealed, in place of head and pkgs
+	forward  *forward
 }
 
 type note struct {
@@ -94,11 +103,18 @@ func (in *intent) section(pkgs []edit) section {
 	if in.sealed != nil {
 		flags |= intentSealed
 	}
+	if in.forward != nil {
+		flags |= intentForward
+		b = slices.Grow(b, forwardHead+len(in.forward.box))
+	}
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.deadline))
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.keepTTL))
 	b = binary.LittleEndian.AppendUint64(b, uint64(in.putTTL))
 	b = append(append(b, byte(len(in.primary))), in.primary...)
+	if in.forward != nil {
+		b = append(b, in.forward.section().body...)
+	}
 	if in.sealed != nil {
 		b = append(b, in.sealed...)
 	} else if !in.remove {
@@ -112,7 +128,7 @@ func (in *intent) section(pkgs []edit) section {
 
 func parseIntent(b []byte) (*intent, error) {
 	damaged := fmt.Errorf("%w: intent", ErrCorrupt)
-	if len(b) < intentHead || b[16]&^(intentRemoves|intentLast|intentSealed) != 0 {
+	if len(b) < intentHead || b[16]&^(intentRemoves|intentLast|intentSealed|intentForward) != 0 {
 		return nil, damaged
 	}
 	in := &intent{
@@ -121,7 +137,7 @@ func parseIntent(b []byte) (*intent, error) {
 		keepTTL:  time.Duration(binary.LittleEndian.Uint64(b[25:])),
 		putTTL:   time.Duration(binary.LittleEndian.Uint64(b[33:])),
 	}
-	n, isSealed := int(b[41]), b[16]&intentSealed != 0
+	n, flags := int(b[41]), b[16]
 	b = b[intentHead:]
 	if n > len(b) || in.keepTTL < 0 || in.putTTL < 0 {
 		return nil, damaged
@@ -130,13 +146,21 @@ func parseIntent(b []byte) (*intent, error) {
 	if !isKey(in.primary) {
 		return nil, damaged
 	}
-	if in.remove {
+	switch {
+	case flags&intentForward != 0:
+		if !in.remove || flags&intentSealed != 0 {
+			return nil, damaged
+		}
+		var err error
+		in.forward, err = parseForward(b)
+		return in, err
+	case in.remove:
 		if len(b) > 0 {
 			return nil, damaged
 		}
 		return in, nil
 	}
-	if isSealed {
+	if flags&intentSealed != 0 {
 		in.sealed = b
 		if _, _, rest, err := (storageKey{}).unseal(b); err != nil || len(rest) > 0 || !isEnvelope(b) {
 			return nil, damaged
@@ -235,25 +259,29 @@ func (m *image) body() *image {
 // withSection returns the bytes of m, unchanged, with s in place of any intent
 // or note. A nil m is an item without a body. ErrTooLarge over limit.
 func (m *image) withSection(key storageKey, s section, limit int) ([]byte, error) {
-	sections := []section{s}
-	var body []byte
 	if m.body() == nil {
-		var b [headSize + tableHead]byte
-		(&head{flags: flagNoBody}).put(b[:])
-		body = table{}.plan(nil).appendTo(b[:headSize])
-	} else {
-		body = m.stored
-		sections = append(m.kept(), s)
+		return withoutBody(key, limit, s)
 	}
-	return withSections(key, body, sections, limit)
+	return withSections(key, m.stored, append(m.kept(), s), limit)
 }
 
-// withoutSection returns the bytes of m's body alone; nil where it has none.
+// withoutBody returns the bytes of an item that only holds sections.
+func withoutBody(key storageKey, limit int, sections ...section) ([]byte, error) {
+	var b [headSize + tableHead]byte
+	(&head{flags: flagNoBody}).put(b[:])
+	return withSections(key, table{}.plan(nil).appendTo(b[:headSize]), sections, limit)
+}
+
+// withoutSection returns the bytes of m without intent or note; nil where
+// nothing is left.
 func (m *image) withoutSection(key storageKey) []byte {
-	if m.body() == nil {
-		return nil
+	var raw []byte
+	switch {
+	case m.body() != nil:
+		raw, _ = withSections(key, m.stored, m.kept(), math.MaxInt)
+	case m.forward != nil:
+		raw, _ = withoutBody(key, math.MaxInt, m.forward.section())
 	}
-	raw, _ := withSections(key, m.stored, m.kept(), math.MaxInt)
 	return raw
 }
 
@@ -261,22 +289,17 @@ func (m *image) withoutSection(key storageKey) []byte {
 // more sections; nil where it is to be deleted and there are none.
 func (m *image) installed(key storageKey, more ...section) ([]byte, error) {
 	if m.intent.remove {
+		if m.intent.forward != nil {
+			more = append(more, m.intent.forward.section())
+		}
 		if len(more) == 0 {
 			return nil, nil
 		}
-		return (*image)(nil).withSection(key, more[0], math.MaxInt)
+		return withoutBody(key, math.MaxInt, more...)
 	}
 	if m.intent.sealed != nil {
-		var sections []section
-		if m.body() != nil {
-			sections = m.kept()
-		}
-		return withSections(key, m.intent.sealed, append(sections, more...), math.MaxInt)
+		return withSections(key, m.intent.sealed, append(m.kept(), more...), math.MaxInt)
 	}
-	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits()}
-	if d.prev != nil {
-		d.sections = m.kept()
-	}
-	d.sections = append(d.sections, more...)
+	d := draft{head: m.intent.head, prev: m.body(), pkgs: m.intent.edits(), sections: append(m.kept(), more...)}
 	return d.encode(key, math.MaxInt)
 }

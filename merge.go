@@ -40,10 +40,11 @@ type Collision struct {
 }
 
 // Keep sets the value to store in place of Mine. A zero Value deletes the key;
-// another Value is stored as it is. ErrValue where v cannot be encoded.
+// another Value is stored as it is, with its end (see SetFor). ErrValue where v
+// cannot be encoded.
 func (c *Collision) Keep(v any) error {
-	if absent, ok := v.(Value); ok && absent.IsZero() {
-		c.keep = &keyDelta{key: c.Key}
+	if stored, ok := v.(Value); ok && (stored.IsZero() || stored.codec.ID() == c.codec.ID()) {
+		c.keep = &keyDelta{key: c.Key, body: stored.body}
 		return nil
 	}
 	body, err := encodeValue(c.codec, c.PkgKey, v)
@@ -96,6 +97,7 @@ type merger struct {
 	base, theirs *image // base nil: the session was new
 	codec        Codec
 	policy       ConflictPolicy
+	now          int64 // what has ended by it is absent
 	resolve      Resolver
 	refused      []PkgKey
 }
@@ -114,11 +116,11 @@ func (m *merger) merge(mine *delta, reads *readSet) (*delta, error) {
 		return nil, err
 	}
 	for _, p := range mine.pkgs {
-		base, err := m.base.pkg(p.name)
+		base, err := m.base.live(p.name, m.now)
 		if err != nil {
 			return nil, err
 		}
-		theirs, err := m.theirs.pkg(p.name)
+		theirs, err := m.theirs.live(p.name, m.now)
 		if err != nil {
 			return nil, err
 		}
@@ -240,7 +242,7 @@ func (m *merger) timeoutValue(t int64) (Value, error) {
 
 // compareReads refuses what another commit has changed of what was read.
 func (m *merger) compareReads(reads *readSet) error {
-	keys, err := changedReads(m.base, m.theirs, reads)
+	keys, err := changedReads(m.base, m.theirs, reads, m.now)
 	if err == nil && len(keys) > 0 {
 		err = &ConflictError{Keys: sortKeys(keys)}
 	}
@@ -249,19 +251,19 @@ func (m *merger) compareReads(reads *readSet) error {
 
 // changedReads returns what of reads differs between two images; a nil one is
 // empty.
-func changedReads(base, now *image, reads *readSet) (keys []PkgKey, err error) {
+func changedReads(base, now *image, reads *readSet, at int64) (keys []PkgKey, err error) {
 	if reads.timeout && timeoutOf(base) != timeoutOf(now) {
 		keys = append(keys, PkgKey{})
 	}
-	if reads.listed && !sameNames(pkgsOf(base), pkgsOf(now)) {
+	if reads.listed && !sameNames(base.livePkgs(at), now.livePkgs(at)) {
 		keys = append(keys, PkgKey{})
 	}
 	for _, p := range reads.pkgs {
-		was, err := base.pkg(p.name)
+		was, err := base.live(p.name, at)
 		if err != nil {
 			return nil, err
 		}
-		is, err := now.pkg(p.name)
+		is, err := now.live(p.name, at)
 		if err != nil {
 			return nil, err
 		}
@@ -284,13 +286,6 @@ func timeoutOf(m *image) int64 {
 		return 0
 	}
 	return m.timeout
-}
-
-func pkgsOf(m *image) table {
-	if m == nil {
-		return table{}
-	}
-	return m.pkgs
 }
 
 func sameNames(a, b table) bool {

@@ -143,20 +143,19 @@ func sortMaps(dst, data []byte) (out, rest []byte) {
 		}
 		return dst, rest
 	}
-	type pair struct{ key, both []byte }
-	pairs := make([]pair, n)
+	pairs := make([][]byte, n)
 	for i := range pairs {
 		start := len(dst)
 		dst, rest = sortMaps(dst, rest)
-		mid := len(dst)
 		dst, rest = sortMaps(dst, rest)
-		both := bytes.Clone(dst[start:])
-		pairs[i] = pair{both[:mid-start], both}
+		pairs[i] = bytes.Clone(dst[start:])
 		dst = dst[:start]
 	}
-	slices.SortStableFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
+	// No encoding is the beginning of another, so this is the order of the keys;
+	// and of the values, where keys are equal as bytes: a Go map holds several NaN.
+	slices.SortFunc(pairs, bytes.Compare)
 	for _, p := range pairs {
-		dst = append(dst, p.both...)
+		dst = append(dst, p...)
 	}
 	return dst, rest
 }

@@ -33,8 +33,8 @@ var (
 )
 
 // shapeOf returns the shape of v, looking into v only where its type leaves
-// something open. A value nested deeper than maxNesting, as any cyclic one is,
-// is an error: the module would run out of stack.
+// something open. A value without an end in sight, as any cyclic one is, is an
+// error: the module would run out of stack.
 func shapeOf(v any) (shape, error) {
 	s := typeShape(reflect.TypeOf(v), nil)
 	if s&unbounded == 0 {
@@ -106,7 +106,9 @@ func valueShape(v reflect.Value, depth int) (shape, error) {
 	if s&unbounded == 0 {
 		return s, nil
 	}
-	if depth > maxNesting {
+	// Interfaces and pointers count here, but not in the encoding, whose own
+	// bound is checked once it is there.
+	if depth > 4*maxNesting {
 		return 0, errNesting
 	}
 	s &^= unbounded

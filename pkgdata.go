@@ -25,7 +25,7 @@ type PkgData struct {
 	name   string
 	opened bool
 	fault  error
-	base   table // as stored
+	base   table // as stored, without what had ended when it was loaded
 
 	// All below is guarded by Txn.mu.
 	changes changeSet
@@ -209,6 +209,9 @@ func Pop[T any](p *PkgData, key string) (T, error) {
 // held while change runs, so it may use the session, and it runs again if
 // another goroutine changed the value meanwhile.
 func Modify[T any](p *PkgData, key string, change func(*T) error) error {
+	if change == nil {
+		return fmt.Errorf("%w: a nil function", ErrInvalid)
+	}
 	return p.update(key, func(was Value) ([]byte, bool, error) {
 		var v T
 		if !was.IsZero() {
@@ -220,6 +223,9 @@ func Modify[T any](p *PkgData, key string, change func(*T) error) error {
 			return nil, false, err
 		}
 		body, err := encodeValue(p.s.codec, PkgKey{p.name, key}, v)
+		if _, end := takeEnd(was.body); end != 0 && err == nil {
+			body = withEnd(body, end)
+		}
 		return body, true, err
 	})
 }
@@ -276,7 +282,7 @@ func (p *PkgData) read(key string) (Value, error) {
 func (p *PkgData) usable() error {
 	if !p.opened {
 		p.opened = true
-		if p.base, p.fault = p.s.base.pkg(p.name); p.fault != nil {
+		if p.base, p.fault = p.s.base.live(p.name, p.s.at); p.fault != nil {
 			p.s.u.fault = joined(p.s.u.fault, p.fault)
 		}
 	}

@@ -1,28 +1,36 @@
 package sessiondata
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 )
 
 // renew moves the session to its new id: Add there, then CompareAndDelete under
-// the old one, which decides. There is no moment without a session, and for a
-// writer in flight under the old id it is gone.
+// the old one, which decides, or with a grace period CompareAndSwap for a
+// forward. There is no moment without a session, and for a writer in flight under
+// the old id it is gone, or renewed.
 //
 // Half way: if the old id turns out to be gone, or cannot be removed, the new
 // one is taken back. If that fails too, or if the reply of the removal is lost
 // and the old one is absent (which may have been a logout), the outcome is
 // unknown; both may then live until their timeout.
+//
+// errRenewed: another commit has done what this periodic renewal was to do, and
+// the session is found under the id that it was given.
 func (w *write) renew(budget, ctx context.Context) error {
 	next := w.s.c.storageKey(w.s.newID)
 	if !w.s.comparable {
 		if _, err := w.rebase(budget, ctx, 0, true); err != nil {
 			return err
 		}
+		if w.late() {
+			return w.dropRenewal()
+		}
 	}
 	against := w.against
-	raw, ttl, err := w.image(next)
+	raw, ttl, err := w.image(next, w.s.newID)
 	if err != nil {
 		return err
 	}
@@ -47,33 +55,85 @@ func (w *write) renew(budget, ctx context.Context) error {
 		if err := w.mergeWith(m); err != nil {
 			return w.takeBack(budget, next, err)
 		}
-		w.cur = m
+		w.cur, w.against = m, v
+		if w.late() {
+			return w.takeBack(budget, next, w.dropRenewal())
+		}
 		if err := w.replace(budget, next); err != nil {
 			return w.takeBack(budget, next, err)
 		}
-		w.against = v
 		if err := ended(ctx); err != nil {
 			return w.takeBack(budget, next, err)
 		}
 	}
 }
 
-// removeOld removes the session under the old id if it is still the one read as
-// against. If another commit changed it, it returns what is there now.
+var errRenewed = errors.New("sessiondata: renewed by another commit")
+
+// late reports whether another commit was first with a periodic renewal.
+func (w *write) late() bool { return w.s.periodic && w.cur.renewedAt() != w.s.base.renewedAt() }
+
+// dropRenewal makes the write one of a session that keeps its id.
+func (w *write) dropRenewal() error {
+	w.renews = false
+	w.s.keepID()
+	return errRenewed
+}
+
+// keepID takes a periodic renewal back.
+func (s *Session) keepID() {
+	s.u.tx.mu.Lock()
+	defer s.u.tx.mu.Unlock()
+	s.newID = ""
+}
+
+// forwardItem returns what is to stand under the old id; nil: nothing.
+func (w *write) forwardItem() (*forward, []byte, error) {
+	if w.s.grace == 0 {
+		return nil, nil, nil
+	}
+	c := w.s.c
+	f, err := c.newForward(w.id, w.key, w.s.newID, addTime(nanos(c.cfg.Now()), w.s.grace))
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := withoutBody(w.key, c.cfg.MaxSize, f.section())
+	return f, raw, err
+}
+
+// removeOld removes the session under the old id, or puts a forward there, if it
+// is still the one read as against. If another commit changed it, it returns what
+// is there now.
 func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error) {
+	lost := false                  // once a reply is lost, a refusal may be the echo of that copy
+	f, raw, err := w.forwardItem() // once: each copy that is sent is to be known again
+	if err != nil {
+		return nil, Version{}, err
+	}
 	for ; ; try++ {
-		err := w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
+		var err error
+		w.stats.tries++
+		if f == nil {
+			err = w.s.c.store.CompareAndDelete(ctx, w.key.name, w.against)
+		} else {
+			err = w.s.c.store.CompareAndSwap(ctx, w.key.name, raw, forwardTTL(w.s.grace), w.against)
+		}
 		switch {
 		case err == nil:
 			return nil, Version{}, nil
-		case isNotFound(err):
+		case !certain(err):
+			lost = true
+		case isNotFound(err) && !lost:
+			w.stats.absent = true
 			return nil, Version{}, ErrGone
-		case certain(err) && !errors.Is(err, ErrConflict):
+		case isNotFound(err), errors.Is(err, ErrConflict):
+		case lost:
+			return nil, Version{}, unknown(err) // the first copy may still arrive
+		default:
 			return nil, Version{}, err
 		}
-		lost := !certain(err)
-		m, v, err := w.lookAtOld(ctx, try, lost)
-		if err != nil {
+		m, v, err := w.lookAtOld(ctx, try, lost, f)
+		if err != nil || m == nil {
 			return nil, Version{}, err
 		}
 		if lost && v == w.against {
@@ -84,8 +144,8 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 }
 
 // lookAtOld reads what is stored under the old id, after a refusal or a lost
-// reply of its removal.
-func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Version, error) {
+// reply of its removal. A nil image without an error: our own forward f.
+func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (*image, Version, error) {
 	for ; ; try++ {
 		if (try > 0 || lost) && pause(ctx, retryBase, retryMax, try) != nil {
 			if lost {
@@ -93,7 +153,13 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Vers
 			}
 			return nil, Version{}, w.tired()
 		}
-		m, v, err := w.s.c.clean(ctx, w.key, true)
+		if lost && f != nil {
+			old, _, err := w.s.c.clean(ctx, w.key, true)
+			if err == nil && old != nil && old.forward != nil && bytes.Equal(old.forward.box, f.box) {
+				return nil, Version{}, nil
+			}
+		}
+		m, v, err := w.reach(ctx, true)
 		switch {
 		case err != nil && lost:
 			continue
@@ -104,6 +170,7 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Vers
 		case lost:
 			return nil, Version{}, fmt.Errorf("%w: the old session is absent after a lost reply", ErrOutcomeUnknown)
 		default:
+			w.stats.absent = m == nil
 			return nil, Version{}, ErrGone
 		}
 	}
@@ -112,12 +179,15 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool) (*image, Vers
 // replace writes the merged session over the one that this commit has placed
 // under the new id.
 func (w *write) replace(ctx context.Context, key storageKey) error {
-	raw, ttl, err := w.image(key)
+	raw, ttl, err := w.image(key, w.s.newID)
 	if err != nil {
 		return err
 	}
 	for try := 0; ; try++ {
 		item, err := w.s.c.store.Get(ctx, key.name)
+		if isNotFound(err) {
+			return errNewEvicted
+		}
 		if err != nil {
 			return storeError(err)
 		}
@@ -129,6 +199,9 @@ func (w *write) replace(ctx context.Context, key storageKey) error {
 			return fmt.Errorf("%w: the new id is in use already", ErrConflict)
 		}
 		err = w.s.c.store.CompareAndSwap(ctx, key.name, raw, ttl, item.Version)
+		if isNotFound(err) {
+			return errNewEvicted
+		}
 		if err == nil || certain(err) {
 			return err
 		}
@@ -139,6 +212,9 @@ func (w *write) replace(ctx context.Context, key storageKey) error {
 		}
 	}
 }
+
+// errNewEvicted: the old session is untouched, so that running again is safe.
+var errNewEvicted = fmt.Errorf("%w: the session under the new id was evicted", ErrConflict)
 
 // takeBack removes what this commit has placed under the new id, and returns
 // why; where it cannot, the outcome is unknown.

@@ -37,6 +37,9 @@ func (r Retry) run(ctx context.Context, readOnly bool, fn func(*Txn) error) erro
 	if r.Attempts < 0 || r.Base < 0 || r.Max < 0 {
 		return fmt.Errorf("%w: a negative Retry", ErrInvalid)
 	}
+	if fn == nil {
+		return fmt.Errorf("%w: a nil function", ErrInvalid)
+	}
 	if r.Attempts == 0 {
 		r.Attempts = defaultAttempts
 	}
@@ -93,14 +96,14 @@ func withAttempts(err error, n int) error {
 	return joined(&noted, err)
 }
 
-// pause waits a random time of at most base doubled n times and of most, or
+// pause waits a random time of less than base doubled n times and than most, or
 // until ctx ends, which is its error.
 func pause(ctx context.Context, base, most time.Duration, n int) error {
 	top := most
-	if n < 40 && base<<n > 0 {
-		top = min(most, base<<n)
+	if n < 63 && base <= most>>n {
+		top = base << n
 	}
-	t := time.NewTimer(rand.N(top + 1))
+	t := time.NewTimer(rand.N(top))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -2,7 +2,7 @@ package sessiondata
 
 import (
 	"context"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -33,10 +33,10 @@ func checkLimit(cfg *Config, fault func(string, ...any)) {
 
 // SessionInfo is one session in the list of a subject's.
 type SessionInfo struct {
-	Ref      Ref       // names it, for Revoke and RevokeOne
-	Label    string    // see Session.SetLabel
-	Since    time.Time // when its subject was set
-	LastSeen time.Time // exact to Config.Resolution
+	Ref      SessionRef // names it, for Revoke and RevokeOne
+	Label    string     // see Session.SetLabel
+	Since    time.Time  // when its subject was set
+	LastSeen time.Time  // exact to Config.Resolution
 }
 
 // Sessions lists the sessions of a subject, those seen last first: at most
@@ -61,10 +61,10 @@ func (c *Container) Sessions(ctx context.Context, audience, subject string) ([]S
 	}
 	refs := ix.live()
 	infos, missing := make([]SessionInfo, 0, len(refs)), false
-	for i, there := range c.present(ctx, refs) {
+	for i, there := range c.present(ctx, ix.keys(refs)) {
 		e := ix.entries[refs[i]]
 		if there {
-			infos = append(infos, SessionInfo{Ref: refs[i], Label: e.label, Since: time.Unix(0, e.since).UTC(), LastSeen: time.Unix(0, e.seen).UTC()})
+			infos = append(infos, SessionInfo{Ref: SessionRef{c.cfg.Name, string(refs[i])}, Label: e.label, Since: time.Unix(0, e.since).UTC(), LastSeen: time.Unix(0, e.seen).UTC()})
 		} else {
 			missing = missing || !x.young(e, x.now())
 		}
@@ -104,18 +104,18 @@ func (c *Container) Sessions(ctx context.Context, audience, subject string) ([]S
 // listed, Config.Lifetime, or else at least 400 days; a store that evicts it
 // before forgets it. Then a session that was neither listed nor used since is
 // accepted again, until one that was made after the epoch records an access.
-func (c *Container) Revoke(ctx context.Context, audience, subject string, except ...Ref) error {
+func (c *Container) Revoke(ctx context.Context, audience, subject string, except ...SessionRef) error {
 	who, err := c.asked(ctx, audience, subject, except...)
 	if err != nil {
 		return err
 	}
-	spared := make(map[Ref]bool, len(except))
+	spared := make(map[refHash]bool, len(except))
 	for _, ref := range except {
-		spared[ref] = true
+		spared[refHash(ref.Hash)] = true
 	}
 	ctx, cancel := commitBudget(ctx, c.cfg.CommitTimeout)
 	defer cancel()
-	x, epoch, refs := c.subjects, int64(0), map[Ref]bool{}
+	x, epoch, listed := c.subjects, int64(0), map[refHash]string{}
 	err = x.update(ctx, who, func(ix *subjectIndex) error {
 		if epoch != 0 && ix.epoch >= epoch {
 			return nil // set by this call, its reply lost, or by a later Revoke
@@ -130,7 +130,9 @@ func (c *Container) Revoke(ctx context.Context, audience, subject string, except
 				ix.entries[ref] = e
 				continue
 			}
-			refs[ref] = !e.left
+			if !e.left {
+				listed[ref] = e.key
+			}
 			delete(ix.entries, ref)
 		}
 		for ref := range spared {
@@ -146,13 +148,11 @@ func (c *Container) Revoke(ctx context.Context, audience, subject string, except
 	if err != nil {
 		return err
 	}
-	var listed []Ref
-	for ref, live := range refs {
-		if live {
-			listed = append(listed, ref)
-		}
+	places := make([]place, 0, len(listed))
+	for ref, key := range listed {
+		places = append(places, place{ref, key})
 	}
-	if _, err := c.remove(ctx, who, listed); err != nil {
+	if _, err := c.remove(ctx, who, places); err != nil {
 		return fmt.Errorf("%w: revoked, but a session is not removed yet", err)
 	}
 	return nil
@@ -172,11 +172,11 @@ func (c *Container) longestLife(now int64) time.Duration {
 }
 
 // RevokeOne ends one session of a subject, as it is listed: log out that device.
-// ErrNotFound: it is not listed, or has gone, perhaps by a Renew to another Ref.
+// ErrNotFound: it is not listed, or has gone, perhaps by a Renew to another refHash.
 // It takes one round trip for the list, two to remove the session and two to
 // take it off the list.
-func (c *Container) RevokeOne(ctx context.Context, audience, subject string, ref Ref) error {
-	who, err := c.asked(ctx, audience, subject, ref)
+func (c *Container) RevokeOne(ctx context.Context, audience, subject string, one SessionRef) error {
+	who, err := c.asked(ctx, audience, subject, one)
 	if err != nil {
 		return err
 	}
@@ -184,18 +184,19 @@ func (c *Container) RevokeOne(ctx context.Context, audience, subject string, ref
 	if err != nil {
 		return err
 	}
+	ref := refHash(one.Hash)
 	if !ix.lists(ref) {
 		return ErrNotFound
 	}
 	ctx, cancel := commitBudget(ctx, c.cfg.CommitTimeout)
 	defer cancel()
-	removed, err := c.removeAll(ctx, []Ref{ref}, nil)
+	e := ix.entries[ref]
+	removed, err := c.removeAll(ctx, []place{{ref, e.key}}, nil)
 	if err != nil {
 		return err
 	}
-	made := ix.entries[ref].made
 	_ = c.subjects.update(ctx, who, func(ix *subjectIndex) error {
-		ix.leave(ref, made, addTime(c.subjects.now(), c.subjects.grace()))
+		ix.leave(ref, e.made, addTime(c.subjects.now(), c.subjects.grace()))
 		return nil
 	})
 	if removed == 0 {
@@ -205,7 +206,7 @@ func (c *Container) RevokeOne(ctx context.Context, audience, subject string, ref
 }
 
 // asked checks what a caller asks for.
-func (c *Container) asked(ctx context.Context, audience, name string, refs ...Ref) (subject, error) {
+func (c *Container) asked(ctx context.Context, audience, name string, refs ...SessionRef) (subject, error) {
 	if c.closed.Load() {
 		return subject{}, ErrClosed
 	}
@@ -214,8 +215,8 @@ func (c *Container) asked(ctx context.Context, audience, name string, refs ...Re
 		return who, err
 	}
 	for _, ref := range refs {
-		if _, err := base64.RawURLEncoding.DecodeString(string(ref)); err != nil || len(ref) != refSize {
-			return who, fmt.Errorf("%w: a Ref that names no session", ErrInvalid)
+		if _, err := hex.DecodeString(ref.Hash); err != nil || len(ref.Hash) != refSize || ref.Container != c.cfg.Name {
+			return who, fmt.Errorf("%w: a SessionRef that names no session of this container", ErrInvalid)
 		}
 	}
 	return who, ended(ctx)
@@ -223,14 +224,14 @@ func (c *Container) asked(ctx context.Context, audience, name string, refs ...Re
 
 // remove removes sessions that were taken off the list of a subject, unless they
 // are listed again by now: then they are new ones under the same ids.
-func (c *Container) remove(ctx context.Context, who subject, refs []Ref) (removed int, err error) {
-	return c.removeAll(ctx, refs, func() (*subjectIndex, error) { return c.subjects.read(ctx, who) })
+func (c *Container) remove(ctx context.Context, who subject, places []place) (removed int, err error) {
+	return c.removeAll(ctx, places, func() (*subjectIndex, error) { return c.subjects.read(ctx, who) })
 }
 
 // target is a session to be removed.
 type target struct {
 	key     storageKey
-	ref     Ref
+	ref     refHash
 	found   bool
 	version Version
 	doubt   bool // a reply was lost
@@ -242,10 +243,10 @@ type target struct {
 // removeAll removes sessions whoever else writes them, all at once. Each is
 // looked at before the list is read: a session that is listed is written later
 // than its entry, so that what is not listed then is not a new one.
-func (c *Container) removeAll(ctx context.Context, refs []Ref, list func() (*subjectIndex, error)) (removed int, err error) {
-	left := make([]*target, len(refs))
-	for i, ref := range refs {
-		left[i] = &target{ref: ref, key: c.keyOf(ref)}
+func (c *Container) removeAll(ctx context.Context, places []place, list func() (*subjectIndex, error)) (removed int, err error) {
+	left := make([]*target, len(places))
+	for i, p := range places {
+		left[i] = &target{ref: p.ref, key: newStorageKey(p.key)}
 	}
 	for try := 0; ; try++ {
 		_ = inParallel(len(left), func(i int) error { left[i].look(ctx, c); return nil })
@@ -299,8 +300,8 @@ func (t *target) look(ctx context.Context, c *Container) {
 		t.done = true // nobody can use it, and it is left as it is
 	case err != nil:
 		t.done, t.err = true, err
-	case m == nil:
-		t.done, t.removed = true, t.doubt
+	case m == nil, m.settled() && m.body() == nil:
+		t.done, t.removed = true, t.doubt // a forward to where it is now is no session
 	case m.settled():
 		t.found = true
 	default:
@@ -316,6 +317,9 @@ func (t *target) remove(ctx context.Context, c *Container) {
 		return
 	}
 	err := c.store.CompareAndDelete(ctx, t.key.name, t.version)
+	if err == nil {
+		c.tellRevoked(ctx, t.key.name)
+	}
 	switch {
 	case err == nil:
 		t.done, t.removed = true, true
@@ -325,5 +329,12 @@ func (t *target) remove(ctx context.Context, c *Container) {
 		t.doubt = true
 	case !errors.Is(err, ErrConflict):
 		t.done, t.err = true, err
+	}
+}
+
+// tellRevoked tells that a session was ended, or refused.
+func (c *Container) tellRevoked(ctx context.Context, key string) {
+	if t := c.cfg.Trace; t != nil {
+		tell(ctx, "Revoked", t.Revoked, newSessionRef(c, key))
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Savepoint struct {
 	tx       *Txn
 	valid    bool
+	released bool
 	joined   int // participants that had joined
 	restores []restore
 }
@@ -45,7 +46,11 @@ func (tx *Txn) Savepoint() (*Savepoint, error) {
 			sp.restores[n-1].part = tx.last
 		}
 	}
+	// It stands in the list from now on, so that a container that joins while
+	// the participants are asked notes what it is to take back.
+	tx.saves = append(tx.saves, sp)
 	tx.mu.Unlock()
+	defer sp.settle()
 
 	// Participants are called without the lock: they may ask the transaction.
 	for _, r := range sp.restores {
@@ -54,11 +59,15 @@ func (tx *Txn) Savepoint() (*Savepoint, error) {
 		}
 	}
 	for i := range sp.restores {
-		back, err := sp.restores[i].part.(Savepointer).Savepoint()
+		r := &sp.restores[i]
+		back, err := r.part.(Savepointer).Savepoint()
 		if err != nil {
 			return nil, err
 		}
-		sp.restores[i].back = back
+		if back == nil {
+			return nil, fmt.Errorf("%w: the savepoint of %T has no way back", ErrInvalid, r.part)
+		}
+		r.back = back
 	}
 
 	tx.mu.Lock()
@@ -66,9 +75,20 @@ func (tx *Txn) Savepoint() (*Savepoint, error) {
 	if err := tx.err(); err != nil {
 		return nil, err
 	}
+	if !slices.Contains(tx.saves, sp) {
+		return nil, ErrSavepointInvalid // another goroutine went back to before it
+	}
 	sp.valid = true
-	tx.saves = append(tx.saves, sp)
 	return sp, nil
+}
+
+// settle drops a savepoint that could not be taken.
+func (sp *Savepoint) settle() {
+	sp.tx.mu.Lock()
+	defer sp.tx.mu.Unlock()
+	if !sp.valid {
+		sp.tx.saves = slices.DeleteFunc(sp.tx.saves, func(o *Savepoint) bool { return o == sp })
+	}
 }
 
 // Rollback takes back every change made since, in all sessions and
@@ -101,17 +121,22 @@ func (sp *Savepoint) Rollback() error {
 	}
 	tx.mu.Unlock()
 
-	var failed error
+	steps := make([]func() error, 0, len(leave)+len(sp.restores))
 	for _, p := range slices.Backward(leave) {
-		failed = joined(failed, p.Rollback(context.Background()))
+		steps = append(steps, func() error { return p.Rollback(context.Background()) })
 	}
 	for _, r := range slices.Backward(sp.restores) {
-		failed = joined(failed, r.back())
+		steps = append(steps, r.back)
 	}
-	if failed != nil {
-		tx.Doom()
-	}
-	return failed
+	back := false
+	defer func() {
+		if !back {
+			tx.Doom()
+		}
+	}()
+	err := each(steps, func(step func() error) error { return step() })
+	back = err == nil
+	return err
 }
 
 // Release forgets this savepoint and the later ones and keeps the work.
@@ -121,7 +146,11 @@ func (sp *Savepoint) Release() error {
 	if err := sp.usable(); err != nil {
 		return err
 	}
-	sp.dropFrom(slices.Index(sp.tx.saves, sp))
+	from := slices.Index(sp.tx.saves, sp)
+	for _, later := range sp.tx.saves[from:] {
+		later.released = true
+	}
+	sp.dropFrom(from)
 	return nil
 }
 
@@ -153,6 +182,9 @@ func (sp *Savepoint) holds(p Participant) bool {
 // takes back what fn changed, and nothing else; the error is returned. Steps
 // may stand within steps.
 func (tx *Txn) Atomic(fn func() error) error {
+	if fn == nil {
+		return fmt.Errorf("%w: a nil function", ErrInvalid)
+	}
 	sp, err := tx.Savepoint()
 	if err != nil {
 		return err
@@ -160,28 +192,40 @@ func (tx *Txn) Atomic(fn func() error) error {
 	returned := false
 	defer func() {
 		if !returned {
-			_ = sp.Rollback()
+			_ = sp.rollbackStep()
 		}
 	}()
 	err = fn()
 	returned = true
 	if err != nil {
-		return stepError(err, sp.Rollback())
+		return joined(err, sp.rollbackStep())
 	}
 	err = sp.Release()
 	if errors.Is(err, ErrSavepointInvalid) {
-		return nil // fn went back to before this step: there is nothing to keep
+		return nil // fn went back to before this step, or released it: nothing is left to do
 	}
 	return err
 }
 
-// stepError is the error of a failed step. That its savepoint had gone already,
-// with an earlier one or with the transaction, is no error of the step.
-func stepError(err, rollback error) error {
-	if errors.Is(rollback, ErrSavepointInvalid) || errors.Is(rollback, ErrTxnDone) {
-		return err
+// rollbackStep takes back a failed step. That its savepoint had gone already,
+// with an earlier one or with the transaction, is no error. If the step itself
+// released it, by an earlier one, it cannot be taken back: the transaction is
+// doomed.
+func (sp *Savepoint) rollbackStep() error {
+	err := sp.Rollback()
+	if errors.Is(err, ErrTxnDone) {
+		return nil
 	}
-	return joined(err, rollback)
+	if errors.Is(err, ErrSavepointInvalid) {
+		sp.tx.mu.Lock()
+		released := sp.released
+		sp.tx.mu.Unlock()
+		if !released {
+			return nil
+		}
+		sp.tx.Doom()
+	}
+	return err
 }
 
 // undoLog holds what takes changes back, latest last. A savepoint is a position

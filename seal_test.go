@@ -40,7 +40,7 @@ func dump(t *testing.T, store *memstore.Store) []byte {
 	return all
 }
 
-func set(v string) func(*sd.Session) error {
+func setTo(v string) func(*sd.Session) error {
 	return func(s *sd.Session) error { return s.Pkg("package name").Set("key name", v) }
 }
 
@@ -56,15 +56,15 @@ func TestSealedSessionsShowNothingInADump(t *testing.T) {
 	store := memstore.New(memstore.Config{})
 	c := sealing(t, store, "c", key(1))
 	const id = "the id of the visitor"
-	require.NoError(t, c.Update(t.Context(), id, set("the value")))
-	require.NoError(t, c.Update(t.Context(), id, set("the value, changed")))
+	require.NoError(t, c.Update(t.Context(), id, setTo("the value")))
+	require.NoError(t, c.Update(t.Context(), id, setTo("the value, changed")))
 	all := dump(t, store)
 	for _, secret := range []string{id, "package name", "key name", "the value"} {
 		require.NotContains(t, string(all), secret)
 	}
 	// The control: without keys the same search finds them.
 	plain := memstore.New(memstore.Config{})
-	require.NoError(t, sealing(t, plain, "c").Update(t.Context(), id, set("the value")))
+	require.NoError(t, sealing(t, plain, "c").Update(t.Context(), id, setTo("the value")))
 	for _, shown := range []string{"package name", "key name", "the value"} {
 		require.Contains(t, string(dump(t, plain)), shown)
 	}
@@ -74,15 +74,15 @@ func TestSealedSessionsShowNothingInADump(t *testing.T) {
 func TestSealingKeysAreRotatedWithoutDowntime(t *testing.T) {
 	store := memstore.New(memstore.Config{})
 	k1, k2 := key(1), key(2)
-	require.NoError(t, sealing(t, store, "c").Update(t.Context(), "plain", set("v0")))
-	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "old", set("v1")))
+	require.NoError(t, sealing(t, store, "c").Update(t.Context(), "plain", setTo("v0")))
+	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "old", setTo("v1")))
 
 	both := sealing(t, store, "c", k2, k1)
 	for id, want := range map[string]string{"plain": "v0", "old": "v1"} {
 		got, err := get(t, both, id)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
-		require.NoError(t, both.Update(t.Context(), id, set(want+" again")))
+		require.NoError(t, both.Update(t.Context(), id, setTo(want+" again")))
 	}
 	// What is written is sealed anew, so the old key may go.
 	for id, want := range map[string]string{"plain": "v0 again", "old": "v1 again"} {
@@ -95,15 +95,15 @@ func TestSealingKeysAreRotatedWithoutDowntime(t *testing.T) {
 func TestWhatIsSealedWithAMissingKeyIsLeftAsItIs(t *testing.T) {
 	store := memstore.New(memstore.Config{})
 	k1 := key(1)
-	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "id", set("v")))
+	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "id", setTo("v")))
 	before := dump(t, store)
 	for _, c := range []*sd.Container{sealing(t, store, "c"), sealing(t, store, "c", key(2))} {
-		require.ErrorIs(t, c.Update(t.Context(), "id", set("w")), sd.ErrUnsupportedVersion)
+		require.ErrorIs(t, c.Update(t.Context(), "id", setTo("w")), sd.ErrUnsupportedVersion)
 		_, err := get(t, c, "id")
 		require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
 	}
 	// Another secret under the same key id.
-	require.ErrorIs(t, sealing(t, store, "c", key(1)).Update(t.Context(), "id", set("w")), sd.ErrCorrupt)
+	require.ErrorIs(t, sealing(t, store, "c", key(1)).Update(t.Context(), "id", setTo("w")), sd.ErrCorrupt)
 	require.Equal(t, before, dump(t, store))
 }
 
@@ -111,8 +111,8 @@ func TestASealedValueUnderAnotherKeyOrChangedIsCorrupt(t *testing.T) {
 	store := memstore.New(memstore.Config{})
 	k := key(1)
 	c := sealing(t, store, "c", k)
-	require.NoError(t, c.Update(t.Context(), "a", set("of a")))
-	require.NoError(t, c.Update(t.Context(), "b", set("of b")))
+	require.NoError(t, c.Update(t.Context(), "a", setTo("of a")))
+	require.NoError(t, c.Update(t.Context(), "b", setTo("of b")))
 	items := map[string]sd.Item{}
 	for info, err := range store.Keys(t.Context(), "") {
 		require.NoError(t, err)
@@ -170,8 +170,8 @@ func TestRule13_SealedSessionsAreAllOrNoneWhereverTheClientDies(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					store := memstore.New(memstore.Config{})
 					a, b := sealing(t, store, "a", k), sealing(t, store, "b", k)
-					require.NoError(t, a.Update(t.Context(), "one", set("old")))
-					require.NoError(t, b.Update(t.Context(), "two", set("old")))
+					require.NoError(t, a.Update(t.Context(), "one", setTo("old")))
+					require.NoError(t, b.Update(t.Context(), "two", setTo("old")))
 					faulty := storetest.NewFaulty(store, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{n: fate}})
 					said := sd.Run(t.Context(), func(tx *sd.Txn) error {
 						for name, id := range map[string]string{"a": "one", "b": "two"} {
@@ -179,7 +179,7 @@ func TestRule13_SealedSessionsAreAllOrNoneWhereverTheClientDies(t *testing.T) {
 							if err != nil {
 								return err
 							}
-							if err := set("new")(s); err != nil {
+							if err := setTo("new")(s); err != nil {
 								return err
 							}
 						}
@@ -215,7 +215,7 @@ func BenchmarkSeal(b *testing.B) {
 			c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Keys: keys})
 			require.NoError(b, err)
 			ctx := context.Background()
-			require.NoError(b, c.Update(ctx, "id", set(string(make([]byte, size)))))
+			require.NoError(b, c.Update(ctx, "id", setTo(string(make([]byte, size)))))
 			b.Run(fmt.Sprintf("read/%d/sealed=%t", size, keys != nil), func(b *testing.B) {
 				for b.Loop() {
 					_ = c.View(ctx, "id", func(s *sd.Session) error { s.Pkg("package name").Has("key name"); return nil })

@@ -35,8 +35,12 @@ type Session struct {
 	// Changes; guarded by Txn.mu.
 	pkgs        []*PkgData // handles, by name
 	destroyed   bool
-	newID       string // after Renew
-	timeout     int64  // as in head: 0 the container's
+	newID       string        // after Renew
+	grace       time.Duration // for which the old id leads to newID
+	periodic    bool          // the renewal is Config.RenewEvery's
+	others      []string      // ids that have led here by forwards
+	movedTo     string        // by another commit, found while this one wrote
+	timeout     int64         // as in head: 0 the container's
 	timeoutRead bool
 	listed      bool // the set of packages was read
 
@@ -47,6 +51,8 @@ type Session struct {
 	buried         uint64 // birth id of the revoked session that was found
 	enrolled       *enrolment
 	recorded       bool // the access was recorded alone
+
+	trace *sessionTrace // nil: the container has no Trace
 }
 
 // Status says what a commit will do with a session.
@@ -81,11 +87,20 @@ func newSession(c *Container, u *unit, id string) *Session {
 func (s *Session) begin(m *image, v Version, now int64) {
 	s.version, s.comparable, s.at, s.loaded = v, true, now, true
 	s.codec, s.created = s.c.cfg.Codec, now
-	if m == nil || s.c.lease(m).expired(now) {
+	if m == nil {
+		return
+	}
+	if s.c.lease(m).expired(now) {
+		if s.trace != nil {
+			s.trace.ended = m
+		}
 		return
 	}
 	s.base, s.created, s.timeout = m, m.created, m.timeout
 	s.due = s.c.lease(m).due(now)
+	if every := s.c.cfg.RenewEvery; every > 0 && !s.u.tx.readOnly && addTime(m.renewedAt(), every) <= now {
+		s.newID, s.grace, s.periodic = newID(), s.c.cfg.RenewGrace, true
+	}
 }
 
 // lease returns what decides when a stored session ends.
@@ -107,8 +122,12 @@ func (c *Container) timeoutInForce(own int64) time.Duration {
 func (s *Session) ID() string {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
-	if s.newID != "" && s.u.tx.state != RolledBack {
+	switch {
+	case s.u.tx.state == RolledBack:
+	case s.newID != "":
 		return s.newID
+	case s.movedTo != "":
+		return s.movedTo
 	}
 	return s.id
 }
@@ -121,15 +140,16 @@ func (s *Session) Txn() *Txn { return s.u.tx }
 func (s *Session) Pkg(name string) *PkgData {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
-	return s.pkg(name)
-}
-
-func (s *Session) pkg(name string) *PkgData {
 	i, found := s.findPkg(name)
-	if !found {
-		s.pkgs = slices.Insert(s.pkgs, i, &PkgData{s: s, name: name})
+	switch {
+	case found:
+		return s.pkgs[i]
+	case s.u.tx.err() != nil: // the list belongs to Commit now
+		return &PkgData{s: s, name: name}
 	}
-	return s.pkgs[i]
+	p := &PkgData{s: s, name: name}
+	s.pkgs = slices.Insert(s.pkgs, i, p)
+	return p
 }
 
 func (s *Session) findPkg(name string) (int, bool) {
@@ -146,9 +166,10 @@ func (s *Session) Packages() []string {
 	s.listed = true
 	var names []string
 	if s.base != nil {
-		names = make([]string, 0, s.base.pkgs.n+len(s.pkgs))
-		for i := range s.base.pkgs.n {
-			name := string(s.base.pkgs.name(i))
+		stored := s.base.livePkgs(s.at)
+		names = make([]string, 0, stored.n+len(s.pkgs))
+		for i := range stored.n {
+			name := string(stored.name(i))
 			if _, touched := s.findPkg(name); !touched && name != subjectPkg {
 				names = append(names, name)
 			}
@@ -189,7 +210,7 @@ func (s *Session) status() Status {
 	switch {
 	case s.destroyed:
 		return Destroyed
-	case s.base != nil && s.newID != "", s.timeout != s.storedTimeout(), s.member != s.stored:
+	case s.renewed(), s.timeout != s.storedTimeout(), s.member != s.stored:
 		return Modified
 	}
 	for _, p := range s.pkgs {
@@ -199,6 +220,9 @@ func (s *Session) status() Status {
 	}
 	return Unmodified
 }
+
+// renewed reports whether a stored session gets another id.
+func (s *Session) renewed() bool { return s.base != nil && s.newID != "" }
 
 func (s *Session) storedTimeout() int64 {
 	if s.base == nil {
@@ -344,15 +368,24 @@ func (s *Session) Destroy() error {
 // Renew draws a new random id of 256 bits. At commit the data lives under it
 // alone, and the old id leads nowhere: do this at every change of privilege
 // (OWASP session management). A renewed session that was never stored is stored
-// under the new id, if it is changed.
-func (s *Session) Renew() (id string, err error) {
+// under the new id, if it is changed. The commit costs a round trip more.
+func (s *Session) Renew() (id string, err error) { return s.RenewAfter(0) }
+
+// RenewAfter is Renew with a grace period, in which the old id still leads to
+// the renewed session, so that requests that are on their way are not lost: its
+// ID then answers the new one. Afterwards the old id is dead. A negative grace is
+// ErrInvalid. It is for periodic renewal, not for a change of privilege.
+func (s *Session) RenewAfter(grace time.Duration) (id string, err error) {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
 	if err := s.changeable(); err != nil {
 		return "", err
 	}
-	before := s.newID
-	s.u.log.note(func() { s.newID = before })
-	s.newID = newID()
+	if grace < 0 {
+		return "", fmt.Errorf("%w: a negative grace period", ErrInvalid)
+	}
+	id0, grace0, periodic0 := s.newID, s.grace, s.periodic
+	s.u.log.note(func() { s.newID, s.grace, s.periodic = id0, grace0, periodic0 })
+	s.newID, s.grace, s.periodic = newID(), grace, false
 	return s.newID, nil
 }

@@ -17,6 +17,11 @@ import (
 // that differ by less must not undo it.
 const skewAllowance = 5 * time.Second
 
+// waitMax bounds the pauses of who waits for another transaction. It is longer
+// than for a conflict: each look takes two reads, and the one waited for may be
+// dead, or wait for a last participant.
+const waitMax = 100 * time.Millisecond
+
 // errWait says that a foreign transaction is undecided and its deadline has not
 // passed.
 var errWait = fmt.Errorf("%w: another transaction over several sessions is under way", ErrConflict)
@@ -24,6 +29,7 @@ var errWait = fmt.Errorf("%w: another transaction over several sessions is under
 // truth is what an item stands for at one moment.
 type truth struct {
 	body       *image // nil: absent
+	forwarded  *image // an item that holds a forward
 	version    Version
 	comparable bool // version may be compared against: there was neither intent nor note
 	undecided  bool // a foreign transaction is
@@ -62,6 +68,9 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 			return truth{comparable: true}, err
 		}
 		t := truth{body: m.body(), version: v, comparable: m.settled()}
+		if m.forward != nil {
+			t.forwarded = m
+		}
 		if m.intent == nil {
 			return t, nil
 		}
@@ -96,10 +105,15 @@ func (c *Container) truth(ctx context.Context, key storageKey) (truth, error) {
 		if err != nil || raw == nil {
 			return truth{}, err
 		}
-		if t.body, err = decodeImage(raw, key); err == nil {
-			err = t.body.readable()
+		now, err := decodeImage(raw, key)
+		if err != nil {
+			return truth{}, err
 		}
-		return t, err
+		t.body, t.forwarded = now.body(), nil
+		if now.forward != nil {
+			t.forwarded = now
+		}
+		return t, now.readable()
 	}
 }
 
@@ -141,7 +155,7 @@ func (c *Container) clean(ctx context.Context, key storageKey, wait bool) (*imag
 		}
 		err = c.settle(ctx, key, m, v)
 		if errors.Is(err, errWait) && wait {
-			if pause(ctx, retryBase, retryMax, try) == nil {
+			if pause(ctx, retryBase, waitMax, try) == nil {
 				continue
 			}
 		}
@@ -238,6 +252,9 @@ func (c *Container) installAll(ctx context.Context, n *note) error {
 		key := newStorageKey(n.keys[i])
 		for try := 0; ; try++ {
 			m, v, err := c.stored(ctx, key)
+			if errors.Is(err, ErrCorrupt) {
+				return nil // nobody can read its intent, and ask for the note
+			}
 			if err != nil || !m.holds(n.txn) {
 				return err
 			}
@@ -246,7 +263,7 @@ func (c *Container) installAll(ctx context.Context, n *note) error {
 					return err
 				}
 			}
-			if _, err := c.install(ctx, key, m, v); err != nil {
+			if done, err := c.install(ctx, key, m, v); done || err != nil {
 				return err
 			}
 		}
@@ -265,7 +282,7 @@ func (c *Container) withdraw(ctx context.Context, key storageKey, txn txnID) err
 				return err
 			}
 		}
-		if _, err := c.strip(ctx, key, m, v); err != nil {
+		if done, err := c.strip(ctx, key, m, v); done || err != nil {
 			return err
 		}
 	}

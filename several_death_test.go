@@ -16,29 +16,31 @@ import (
 	"github.com/seed-ad7f1900/sessiondata/storetest"
 )
 
-// member is one session of a transaction that a client does not survive.
-type member struct {
+// leg is one session of a transaction that a client does not survive.
+type leg struct {
 	container string
 	before    int // 0: absent
 	after     int // 0: destroyed
 	renew     bool
+	grace     time.Duration // of the old id of a renewed one
 }
 
 // shapes are the transactions whose every write is tried as the last.
-var shapes = map[string][]member{
-	"one new, one destroyed, two containers": {{"a", 100, 90, false}, {"b", 30, 0, false}, {"a", 0, 40, false}},
-	"one renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, false}, {"a", 0, 7, false}},
-	"all renewed":                            {{"a", 100, 90, true}, {"b", 30, 40, true}},
-	"all destroyed":                          {{"a", 100, 0, false}, {"b", 30, 0, false}, {"a", 5, 0, false}},
-	"all new":                                {{"a", 0, 1, false}, {"b", 0, 2, false}, {"a", 0, 3, false}},
-	"all changed":                            {{"a", 1, 2, false}, {"b", 3, 4, false}, {"b", 5, 6, false}},
+var shapes = map[string][]leg{
+	"one new, one destroyed, two containers": {{"a", 100, 90, false, 0}, {"b", 30, 0, false, 0}, {"a", 0, 40, false, 0}},
+	"one renewed":                            {{"a", 100, 90, true, 0}, {"b", 30, 40, false, 0}, {"a", 0, 7, false, 0}},
+	"all renewed, with grace":                {{"a", 100, 90, true, time.Minute}, {"b", 30, 40, true, time.Minute}, {"a", 0, 7, false, 0}},
+	"all renewed":                            {{"a", 100, 90, true, 0}, {"b", 30, 40, true, 0}},
+	"all destroyed":                          {{"a", 100, 0, false, 0}, {"b", 30, 0, false, 0}, {"a", 5, 0, false, 0}},
+	"all new":                                {{"a", 0, 1, false, 0}, {"b", 0, 2, false, 0}, {"a", 0, 3, false, 0}},
+	"all changed":                            {{"a", 1, 2, false, 0}, {"b", 3, 4, false, 0}, {"b", 5, 6, false, 0}},
 }
 
 // world is the sessions of a shape over one store.
 type world struct {
-	t       *testing.T
-	members []member
-	newIDs  []string // of renewed members
+	t      *testing.T
+	legs   []leg
+	newIDs []string // of renewed legs
 }
 
 func containers(t *testing.T, store sd.Store) map[string]*sd.Container {
@@ -54,7 +56,7 @@ func containers(t *testing.T, store sd.Store) map[string]*sd.Container {
 func id(i int) string { return fmt.Sprintf("session %d", i) }
 
 func (w *world) setUp(store sd.Store) {
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		if m.before == 0 {
 			continue
 		}
@@ -67,9 +69,9 @@ func (w *world) setUp(store sd.Store) {
 // run makes the transaction and returns what Commit said.
 func (w *world) run(store sd.Store) error {
 	cs := containers(w.t, store)
-	w.newIDs = make([]string, len(w.members))
+	w.newIDs = make([]string, len(w.legs))
 	tx := sd.Begin()
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		s, err := cs[m.container].Session(w.t.Context(), tx, id(i))
 		require.NoError(w.t, err)
 		if m.after == 0 {
@@ -78,7 +80,7 @@ func (w *world) run(store sd.Store) error {
 		}
 		require.NoError(w.t, s.Pkg("p").Set("v", m.after))
 		if m.renew {
-			w.newIDs[i], err = s.Renew()
+			w.newIDs[i], err = s.RenewAfter(m.grace)
 			require.NoError(w.t, err)
 		}
 	}
@@ -94,23 +96,26 @@ func value(t *testing.T, c *sd.Container, id string) (v int) {
 	return v
 }
 
-// outcome says whether the transaction happened, from every member but skip. It
+// outcome says whether the transaction happened, from every leg but skip. It
 // fails the test on a half.
 func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 	cs := containers(w.t, store)
 	seen := map[bool][]string{}
-	for i, m := range w.members {
+	for i, m := range w.legs {
 		if i == skip {
 			continue
 		}
 		got, want := value(w.t, cs[m.container], id(i)), m.after
 		if m.renew {
 			next := value(w.t, cs[m.container], w.newIDs[i])
-			require.True(w.t, (got == 0) != (next == 0), "session %d lives under both ids, or none: %d %d", i, got, next)
-			if got == 0 {
-				got = next
-			} else {
+			switch {
+			case next == 0:
 				want = -1
+			case m.grace > 0:
+				require.Equal(w.t, next, got, "the old id of session %d leads elsewhere", i)
+			default:
+				require.Zero(w.t, got, "session %d lives under both ids", i)
+				got = next
 			}
 		}
 		switch got {
@@ -126,6 +131,26 @@ func (w *world) outcome(store sd.Store, skip int) (happened bool) {
 	return seen[true] != nil
 }
 
+// holdsTo requires that what Commit said is true, from every leg but skip.
+func (w *world) holdsTo(store sd.Store, skip int, said error, what string) {
+	happened := w.outcome(store, skip)
+	switch {
+	case said == nil:
+		require.True(w.t, happened, what)
+	case !errors.Is(said, sd.ErrOutcomeUnknown):
+		require.False(w.t, happened, what)
+	}
+}
+
+// writeAll requires that every session can be written.
+func (w *world) writeAll(store sd.Store, what string) {
+	for i, m := range w.legs {
+		c := containers(w.t, store)[m.container]
+		require.NoError(w.t, c.Update(w.t.Context(), id(i), func(s *sd.Session) error { return s.Pkg("p").Set("v", 1000+i) }), what)
+		require.Equal(w.t, 1000+i, value(w.t, c, id(i)), what)
+	}
+}
+
 // firstActs are what somebody does first after the client has died.
 var firstActs = map[string]func(*sd.Session) error{
 	"reads":    func(*sd.Session) error { return nil },
@@ -138,15 +163,15 @@ var firstActs = map[string]func(*sd.Session) error{
 // none, and nobody reads a half, also when the process dies after any of its
 // writes, whether or not that write arrived, and whatever is done first then.
 func TestRule13_AClientThatDiesAtAnyWriteLeavesAllOrNone(t *testing.T) {
-	for name, members := range shapes {
+	for name, legs := range shapes {
 		t.Run(name, func(t *testing.T) {
 			for _, fate := range []storetest.Fault{storetest.DieBefore, storetest.DieAfter} {
 				died := true
 				for k := 1; died; k++ {
 					for act := range firstActs {
-						for who := range members {
+						for who := range legs {
 							synctest.Test(t, func(t *testing.T) {
-								died = dieAt(t, members, k, fate, act, who)
+								died = dieAt(t, legs, k, fate, act, who)
 							})
 						}
 					}
@@ -157,17 +182,17 @@ func TestRule13_AClientThatDiesAtAnyWriteLeavesAllOrNone(t *testing.T) {
 }
 
 // dieAt runs one such story, and reports whether the client died.
-func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act string, who int) bool {
+func dieAt(t *testing.T, legs []leg, k int, fate storetest.Fault, act string, who int) bool {
 	t.Helper()
 	inner := memstore.New(memstore.Config{})
-	w := &world{t: t, members: members}
+	w := &world{t: t, legs: legs}
 	w.setUp(inner)
 	faulty := storetest.NewFaulty(inner, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{k: fate}})
 	said := w.run(faulty)
 	what := fmt.Sprintf("write %d is %v, then somebody %s session %d; Commit said %v", k, fate, act, who, said)
 
 	// Somebody meets one of the sessions first.
-	c := containers(t, inner)[members[who].container]
+	c := containers(t, inner)[legs[who].container]
 	skip := who
 	if act == "reads" || act == "writes" {
 		skip = -1
@@ -177,36 +202,25 @@ func dieAt(t *testing.T, members []member, k int, fate storetest.Fault, act stri
 		existed = !s.IsNew()
 		return firstActs[act](s)
 	}), what)
-	happened := w.outcome(inner, skip)
-	if skip == who && !members[who].renew {
-		require.Equal(t, existed, happened && members[who].after != 0 || !happened && members[who].before != 0, what)
+	if skip == who && !legs[who].renew {
+		happened := w.outcome(inner, skip)
+		require.Equal(t, existed, happened && legs[who].after != 0 || !happened && legs[who].before != 0, what)
 	}
-	switch {
-	case said == nil:
-		require.True(t, happened, what)
-	case !errors.Is(said, sd.ErrOutcomeUnknown):
-		require.False(t, happened, what)
-	}
-	// Everything can be written again.
-	for i, m := range members {
-		require.NoError(t, containers(t, inner)[m.container].Update(t.Context(), id(i), func(s *sd.Session) error {
-			return s.Pkg("p").Set("v", 1000+i)
-		}), what)
-		require.Equal(t, 1000+i, value(t, containers(t, inner)[m.container], id(i)), what)
-	}
+	w.holdsTo(inner, skip, said, what)
+	w.writeAll(inner, what)
 	return faulty.Died()
 }
 
 // Rule 13: until the decision every reader sees the sessions as they were before
 // the transaction, and after it as they are after it, whichever write comes next.
 func TestRule13_NobodyReadsAnUndecidedChange(t *testing.T) {
-	for name, members := range shapes {
+	for name, legs := range shapes {
 		t.Run(name, func(t *testing.T) {
 			inner := memstore.New(memstore.Config{})
-			w := &world{t: t, members: members}
+			w := &world{t: t, legs: legs}
 			w.setUp(inner)
-			n := len(members)
-			for _, m := range members {
+			n := len(legs)
+			for _, m := range legs {
 				if m.renew {
 					n++ // an item more
 				}

@@ -16,7 +16,7 @@ import (
 // that is kept with its values, in a package of its own, so that transactions,
 // savepoints, merging, renewing and sealing hold for it as for any value:
 //
-//	label    what SetLabel was given
+//	label    1 byte: 1; what SetLabel was given
 //	subject  1 byte: 1, the form of what follows
 //	         12 nonce, random
 //	         .  ciphertext and 16 bytes of tag, AES-256-GCM, of:
@@ -38,6 +38,7 @@ const (
 	labelKey   = "label"
 	subjectKey = "subject"
 
+	labelForm    = 1 // neither form begins a value that ends, see valuelife.go
 	subjectForm  = 1
 	subjectHead  = 3*8 + 2
 	subjectNonce = 12
@@ -189,39 +190,41 @@ func (s *Session) leaves() bool {
 	return !s.destroyed && who != (subject{}) && who != s.member.who()
 }
 
-// Ref names a session without giving access to it: it is a hash of the id. It
-// may be shown to the session's owner, in a form say. Its length is 43.
-type Ref string
+// Ref names the session of that id, as it is listed and traced.
+func (c *Container) Ref(id string) SessionRef { return newSessionRef(c, c.storageKey(id).name) }
 
-// Ref returns the name under which the session of that id is listed.
-func (c *Container) Ref(id string) Ref { return c.refOf(c.storageKey(id)) }
-
-// Ref returns the name under which the session is listed. As long as a Renew is
-// not committed that of a stored session is the old one.
-func (s *Session) Ref() Ref {
+// Ref names the session as it is listed and traced. As long as a Renew is not
+// committed that of a stored session is the old one.
+func (s *Session) Ref() SessionRef {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
 	if s.base != nil {
-		return s.c.refOf(s.key)
+		return newSessionRef(s.c, s.key.name)
 	}
-	return s.nextRef()
+	return newSessionRef(s.c, s.nextKey().name)
 }
 
-// nextRef is the session's Ref once this transaction is committed.
-func (s *Session) nextRef() Ref {
-	if s.newID != "" {
-		return s.c.Ref(s.newID)
+// lastID is the id under which the commit leaves, or has left, the session.
+func (s *Session) lastID() string {
+	switch {
+	case s.newID != "":
+		return s.newID
+	case s.movedTo != "":
+		return s.movedTo
 	}
-	return s.c.refOf(s.key)
+	return s.id
 }
 
-func (c *Container) refOf(key storageKey) Ref { return Ref(key.name[len(c.cfg.Name)+1:]) }
-
-// keyOf is the storage key of a session whose id is not known: its body cannot
-// be read where it is sealed.
-func (c *Container) keyOf(r Ref) storageKey { return newStorageKey(c.cfg.Name + ":" + string(r)) }
+// nextKey is the storage key of lastID.
+func (s *Session) nextKey() storageKey {
+	if id := s.lastID(); id != s.id {
+		return s.c.storageKey(id)
+	}
+	return s.key
+}
 
 // withMember adds what s changes of its membership to the changes of a commit.
+// The subject stands there in clear: write.sealed encrypts it.
 func (d *delta) withMember(s *Session) {
 	if s.destroyed || s.member == nil && s.stored == nil {
 		return
@@ -232,31 +235,64 @@ func (d *delta) withMember(s *Session) {
 	if label != wasLabel {
 		k := keyDelta{key: labelKey}
 		if label != "" {
-			k.body = []byte(label)
+			k.body = append([]byte{labelForm}, label...)
 		}
 		p.keys = append(p.keys, k)
 	}
-	moved := s.base != nil && s.newID != ""
 	switch {
-	case who != (subject{}) && (who != wasWho || moved || s.spared > s.member.made):
+	case who != (subject{}) && (who != wasWho || s.spared > s.member.made):
 		m := *s.member
 		m.made = max(m.made, s.spared)
-		p.keys = append(p.keys, keyDelta{key: subjectKey, body: m.seal(s.c.cfg.Name, s.lastID())})
+		p.keys = append(p.keys, keyDelta{key: subjectKey, body: m.bytes()})
 	case who == (subject{}) && wasWho != who:
 		p.keys = append(p.keys, keyDelta{key: subjectKey})
 	}
 	if len(p.keys) > 0 {
-		i, _ := slices.BinarySearchFunc(d.pkgs, subjectPkg, func(p pkgDelta, name string) int { return strings.Compare(p.name, name) })
+		i, _ := findPkgDelta(d.pkgs)
 		d.pkgs = slices.Insert(d.pkgs, i, p)
 	}
 }
 
-// lastID is the id under which the commit leaves the session.
-func (s *Session) lastID() string {
-	if s.newID != "" {
-		return s.newID
+// findPkgDelta returns the position of subjectPkg, or where it would stand.
+func findPkgDelta(pkgs []pkgDelta) (int, bool) {
+	return slices.BinarySearchFunc(pkgs, subjectPkg, func(p pkgDelta, name string) int { return strings.Compare(p.name, name) })
+}
+
+// sealed returns the changes of a commit with the subject encrypted for the id
+// under which the session is to be stored. Where that is not the one under which
+// it is stored, the subject that it has is encrypted anew.
+func (w *write) sealed(pkgs []pkgDelta, id string) ([]pkgDelta, error) {
+	i, found := findPkgDelta(pkgs)
+	moved := w.cur != nil && id != w.id
+	if !found && !moved {
+		return pkgs, nil
 	}
-	return s.id
+	p := pkgDelta{name: subjectPkg}
+	if found {
+		p.keys = slices.Clone(pkgs[i].keys)
+	}
+	name := w.s.c.cfg.Name
+	switch last := len(p.keys) - 1; {
+	case found && p.keys[last].key == subjectKey:
+		if p.keys[last].body != nil {
+			p.keys[last].body = sealSubject(p.keys[last].body, name, id)
+		}
+	case moved:
+		m, err := w.s.c.memberOf(w.cur, w.id)
+		if err != nil {
+			return nil, err
+		}
+		if m.who() == (subject{}) {
+			return pkgs, nil
+		}
+		p.keys = append(p.keys, keyDelta{key: subjectKey, body: sealSubject(m.bytes(), name, id)})
+	}
+	pkgs = slices.Clone(pkgs)
+	if !found {
+		return slices.Insert(pkgs, i, p), nil
+	}
+	pkgs[i] = p
+	return pkgs, nil
 }
 
 // memberOf reads the membership of a stored session; nil where there is none.
@@ -272,26 +308,31 @@ func (c *Container) memberOf(m *image, id string) (*membership, error) {
 	if sealed, ok := t.get(subjectKey); ok && !out.open(sealed, c.cfg.Name, id) {
 		return nil, fmt.Errorf("%w: subject", ErrCorrupt)
 	}
-	label, _ := t.get(labelKey)
-	out.label = string(label)
+	if label, ok := t.get(labelKey); ok && len(label) > 0 {
+		out.label = string(label[1:])
+	}
 	return out, nil
 }
 
-// seal encrypts the subject for a session of that id.
-func (m *membership) seal(container, id string) []byte {
+// bytes returns the subject and its stamps in clear.
+func (m *membership) bytes() []byte {
 	text := make([]byte, 0, subjectHead+len(m.audience)+len(m.name))
 	text = binary.LittleEndian.AppendUint64(text, uint64(m.made))
 	text = binary.LittleEndian.AppendUint64(text, uint64(m.after))
 	text = binary.LittleEndian.AppendUint64(text, uint64(m.since))
 	text = binary.LittleEndian.AppendUint16(text, uint16(len(m.audience)))
-	text = append(append(text, m.audience...), m.name...)
+	return append(append(text, m.audience...), m.name...)
+}
+
+// sealSubject encrypts a subject for a session of that id.
+func sealSubject(text []byte, container, id string) []byte {
 	out := make([]byte, 1+subjectNonce, 1+subjectNonce+len(text)+sealTag)
 	out[0] = subjectForm
 	rand.Read(out[1:]) // never fails, since Go 1.24
 	return subjectCipher(container, id).Seal(out, out[1:1+subjectNonce], text, nil)
 }
 
-// open reads what seal made, and reports whether it did.
+// open reads what sealSubject made, and reports whether it did.
 func (m *membership) open(sealed []byte, container, id string) bool {
 	if len(sealed) < 1+subjectNonce || sealed[0] != subjectForm {
 		return false

@@ -23,7 +23,7 @@ type standings struct {
 type standing struct {
 	at    int64 // before the index was read
 	index *subjectIndex
-	own   map[Ref]int64 // when a commit here last brought an entry up to date
+	own   map[refHash]int64 // when a commit here last brought an entry up to date
 }
 
 func (st *standing) size() int { return 1 + len(st.index.entries) + len(st.own) }
@@ -70,16 +70,16 @@ func (c *standings) put(who subject, at, now int64, ix *subjectIndex, resolution
 	c.shrink(who)
 }
 
-func (st *standing) remember(ref Ref, seen int64) {
+func (st *standing) remember(ref refHash, seen int64) {
 	if st.own == nil {
-		st.own = map[Ref]int64{}
+		st.own = map[refHash]int64{}
 	}
 	st.own[ref] = seen
 }
 
 // claim reports whether the entry of a session that was used at at is to be
 // brought up to date, and that the caller is the one to do it.
-func (c *standings) claim(who subject, ref Ref, at int64, resolution time.Duration) bool {
+func (c *standings) claim(who subject, ref refHash, at int64, resolution time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st := c.of[who]

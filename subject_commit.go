@@ -34,11 +34,23 @@ import (
 // There is no moment at which a session is written whose stamp the index has not
 // given, so none that Revoke cannot end.
 
+// place is where a session that is listed, or was, is stored.
+type place struct {
+	ref refHash
+	key string
+}
+
 // enrolment is the place of a session that a commit has taken in an index.
 type enrolment struct {
-	ref         Ref
+	key         storageKey
+	ref         refHash
 	made, since int64
-	ended       []Ref // to make room
+	ended       []place // to make room
+}
+
+func newEnrolment(s *Session) *enrolment {
+	key := s.nextKey()
+	return &enrolment{key: key, ref: refOf(key)}
 }
 
 // admit finds out, when a session is loaded, whose it is, and whether it was
@@ -60,7 +72,7 @@ func (s *Session) admit(ctx context.Context, t *truth) error {
 				return err
 			}
 		}
-		spared := ix.entries[s.c.refOf(s.key)].spared
+		spared := ix.entries[refOf(s.key)].spared
 		if !ix.accepts(m.made, spared) {
 			s.bury(ctx, t)
 			return nil
@@ -77,6 +89,7 @@ func (s *Session) admit(ctx context.Context, t *truth) error {
 func (s *Session) bury(ctx context.Context, t *truth) {
 	s.buried = t.body.birth
 	t.body = nil
+	s.c.tellRevoked(ctx, s.key.name)
 	if t.comparable && s.c.store.CompareAndDelete(ctx, s.key.name, t.version) == nil {
 		t.version = Version{}
 	}
@@ -95,7 +108,7 @@ func (u *unit) enrol(ctx context.Context, changed []*Session) error {
 		var err error
 		if s.joins() {
 			m := *s.member
-			s.enrolled = &enrolment{ref: s.nextRef()}
+			s.enrolled = newEnrolment(s)
 			if err = s.c.subjects.enrol(ctx, s, &m, s.enrolled); err == nil {
 				s.member = &m
 			}
@@ -125,7 +138,7 @@ func (x *subjects) enrol(ctx context.Context, s *Session, m *membership, e *enro
 		e.made, e.since = m.made, m.since
 		l := s.leaseThen(now)
 		ix.high = max(ix.high, m.made)
-		ix.entries[e.ref] = entry{made: m.made, since: m.since, seen: now, ends: endOf(l), label: m.label}
+		ix.entries[e.ref] = entry{key: e.key.name, made: m.made, since: m.since, seen: now, ends: endOf(l), label: m.label}
 		ix.keep(lifeOf(l, now))
 		x.endOldest(ix, e, e.ref)
 		return nil
@@ -140,9 +153,9 @@ func (s *Session) leaseThen(access int64) lease {
 
 // full reports whether there are MaxSessions beside one. Before it says so it
 // looks whether those that are listed are there.
-func (x *subjects) full(ctx context.Context, ix *subjectIndex, but Ref) bool {
+func (x *subjects) full(ctx context.Context, ix *subjectIndex, but refHash) bool {
 	most := x.c.cfg.MaxSessions
-	others := func() []Ref { return slices.DeleteFunc(ix.live(), func(r Ref) bool { return r == but }) }
+	others := func() []refHash { return slices.DeleteFunc(ix.live(), func(r refHash) bool { return r == but }) }
 	if most == 0 || len(others()) < most {
 		return false
 	}
@@ -152,16 +165,16 @@ func (x *subjects) full(ctx context.Context, ix *subjectIndex, but Ref) bool {
 
 // endOldest takes the sessions off an index that logged in first, while there
 // are more than MaxSessions; spare is not one of them.
-func (x *subjects) endOldest(ix *subjectIndex, e *enrolment, spare Ref) {
+func (x *subjects) endOldest(ix *subjectIndex, e *enrolment, spare refHash) {
 	most := x.c.cfg.MaxSessions
 	if most == 0 || x.c.cfg.AtMaxSessions != EndOldest {
 		return
 	}
 	refs := ix.live()
-	slices.SortStableFunc(refs, func(a, b Ref) int { return cmp.Compare(ix.entries[a].since, ix.entries[b].since) })
+	slices.SortStableFunc(refs, func(a, b refHash) int { return cmp.Compare(ix.entries[a].since, ix.entries[b].since) })
 	for left := len(refs); left > most && len(refs) > 0; refs = refs[1:] {
 		if refs[0] != spare {
-			e.ended = append(e.ended, refs[0])
+			e.ended = append(e.ended, place{refs[0], ix.entries[refs[0]].key})
 			delete(ix.entries, refs[0])
 			left--
 		}
@@ -170,10 +183,10 @@ func (x *subjects) endOldest(ix *subjectIndex, e *enrolment, spare Ref) {
 
 // dropMissing drops the entries whose session is not stored, unless it may be
 // about to be.
-func (x *subjects) dropMissing(ctx context.Context, ix *subjectIndex, refs []Ref) {
+func (x *subjects) dropMissing(ctx context.Context, ix *subjectIndex, refs []refHash) {
 	now := x.now()
-	refs = slices.DeleteFunc(refs, func(r Ref) bool { return x.young(ix.entries[r], now) })
-	for i, there := range x.c.present(ctx, refs) {
+	refs = slices.DeleteFunc(refs, func(r refHash) bool { return x.young(ix.entries[r], now) })
+	for i, there := range x.c.present(ctx, ix.keys(refs)) {
 		if !there {
 			delete(ix.entries, refs[i])
 		}
@@ -185,10 +198,10 @@ func (x *subjects) young(e entry, now int64) bool { return addTime(e.seen, x.gra
 
 // present looks which sessions are stored, in one round trip each, all at once.
 // One that cannot be asked for is; one that only an intent would make is not.
-func (c *Container) present(ctx context.Context, refs []Ref) []bool {
-	there := make([]bool, len(refs))
-	_ = inParallel(len(refs), func(i int) error {
-		m, _, err := c.stored(ctx, c.keyOf(refs[i]))
+func (c *Container) present(ctx context.Context, keys []string) []bool {
+	there := make([]bool, len(keys))
+	_ = inParallel(len(keys), func(i int) error {
+		m, _, err := c.stored(ctx, newStorageKey(keys[i]))
 		there[i] = err != nil || m.body() != nil
 		return nil
 	})
@@ -222,66 +235,75 @@ func (s *Session) relists() bool {
 // relist brings the indexes to what has been committed, best effort: they repair
 // themselves.
 func (s *Session) relist(ctx context.Context) {
-	x := s.c.subjects
-	is, moved := s.member.who(), s.base != nil && s.newID != ""
+	x, is, now := s.c.subjects, s.member.who(), newEnrolment(s)
+	from := refOf(s.key) // under which it is listed
+	if s.enrolled != nil {
+		from = s.enrolled.ref
+	}
+	moved := from != now.ref
 	switch {
 	case s.destroyed:
 		if s.stored.who() != (subject{}) {
 			_ = x.leave(ctx, s)
 		}
-	case is == (subject{}):
+		return
+	case is == (subject{}), s.status() == Unmodified && !s.recorded:
+		return
 	case s.enrolled != nil:
-		_, _ = s.c.remove(ctx, is, s.enrolled.ended)
-	case s.status() == Unmodified && !s.recorded:
-	case x.cache.claim(is, s.nextRef(), s.at, s.c.cfg.Resolution), moved,
+		now.ended = s.enrolled.ended
+		if moved {
+			x.touch(ctx, s, now, from)
+		}
+	case x.cache.claim(is, now.ref, s.at, s.c.cfg.Resolution), moved,
 		s.member.label != s.stored.label, s.timeout != s.storedTimeout():
-		x.touch(ctx, s, moved)
+		x.touch(ctx, s, now, from)
 	}
+	_, _ = s.c.remove(ctx, is, now.ended)
 }
 
 // leave takes a session off the list of the subject that it has been of.
 func (x *subjects) leave(ctx context.Context, s *Session) error {
 	return x.update(ctx, s.stored.subject, func(ix *subjectIndex) error {
-		ix.leave(s.c.refOf(s.key), s.stored.made, addTime(x.now(), x.grace()))
+		until := addTime(x.now(), x.grace())
+		ix.leave(refOf(s.key), s.stored.made, until)
+		if s.movedTo != "" { // destroyed under the id that another commit has given it
+			ix.leave(refOf(s.nextKey()), s.stored.made, until)
+		}
 		return nil
 	})
 }
 
 // touch brings the entry of a session up to date after a commit, and makes one
-// where it is missing.
-func (x *subjects) touch(ctx context.Context, s *Session, moved bool) {
-	m, ref, e := s.member, s.nextRef(), &enrolment{ref: s.nextRef()}
-	err := x.update(ctx, m.subject, func(ix *subjectIndex) error {
+// where it is missing. from is the name under which it was listed before.
+func (x *subjects) touch(ctx context.Context, s *Session, e *enrolment, from refHash) {
+	m := s.member
+	_ = x.update(ctx, m.subject, func(ix *subjectIndex) error {
 		now := x.now()
-		old, listed := ix.entries[ref]
+		old, listed := ix.entries[e.ref]
 		if listed && old.left && old.made >= m.made {
 			return nil // it has left meanwhile
 		}
-		if moved {
-			before := s.c.refOf(s.key)
-			if o, ok := ix.entries[before]; ok && !listed {
-				old, listed = o, true
+		if from != e.ref {
+			if was, ok := ix.entries[from]; ok && !listed {
+				old, listed = was, true
 			}
-			ix.leave(before, m.made, addTime(now, x.grace()))
+			ix.leave(from, m.made, addTime(now, x.grace()))
 		}
 		spared := max(old.spared, s.spared)
 		ix.epoch = max(ix.epoch, m.after) // an index that was lost comes to know it again
 		if !ix.accepts(m.made, spared) {
-			delete(ix.entries, ref)
+			delete(ix.entries, e.ref)
 			return nil
 		}
 		l := s.leaseThen(max(s.at, old.seen))
 		ix.high = max(ix.high, m.made)
 		ix.keep(lifeOf(l, now))
-		ix.entries[ref] = entry{
-			made: max(m.made, s.spared), since: m.since, seen: l.access, ends: endOf(l), spared: spared, label: m.label,
+		ix.entries[e.ref] = entry{
+			key: e.key.name, made: max(m.made, s.spared), since: m.since, seen: l.access, ends: endOf(l), spared: spared, label: m.label,
 		}
-		if !listed && x.full(ctx, ix, ref) {
+		if !listed && x.full(ctx, ix, e.ref) {
 			x.endOldest(ix, e, "") // perhaps this one, which has been ended before
 		}
 		return nil
 	})
-	if err == nil {
-		_, _ = s.c.remove(ctx, m.subject, e.ended)
-	}
 }

@@ -71,7 +71,7 @@ func TestWhereverAProcessDiesEverySessionCanBeRevoked(t *testing.T) {
 						login(t, c, id, "alice")
 					}
 					login(t, c, "bob's", "bob")
-					require.NoError(t, c.Update(t.Context(), "guest", set("v")))
+					require.NoError(t, c.Update(t.Context(), "guest", setTo("v")))
 					time.Sleep(time.Second)
 					faulty := storetest.NewFaulty(store, storetest.FaultConfig{Seed: uint64(n), Shared: true, Plan: map[int]storetest.Fault{n: kind}})
 					renewedTo = ""
@@ -94,7 +94,7 @@ func TestWhereverAProcessDiesEverySessionCanBeRevoked(t *testing.T) {
 					}
 					infos, err := c.Sessions(t.Context(), "shop", "alice")
 					require.NoError(t, err)
-					listed := map[sd.Ref]bool{}
+					listed := map[sd.SessionRef]bool{}
 					for _, i := range infos {
 						listed[i.Ref] = true
 					}

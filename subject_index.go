@@ -3,11 +3,14 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,9 +24,10 @@ import (
 // '~', so it can be no session's, and no listing of sessions has the prefix.
 //
 //	package "subject"   epoch, high: nanoseconds, see below
-//	package "sessions"  Ref to entry, as bytes:
-//	                    8 made, 8 since, 8 seen, 8 ends, 8 spared,
-//	                    1 flags: 1 it has left; then the label
+//	package "sessions"  SessionRef.Hash to entry, as bytes:
+//	                    8 made, 8 since, 8 seen, 8 ends, 8 spared, 1 flags;
+//	                    unless the flag 1 is set (it is not a session that is
+//	                    listed): 32 hash in the storage key; the label
 //
 // Epochs. Every session carries a stamp, made, from when its subject was set;
 // Revoke sets the index's epoch to a stamp above every one that was given. A
@@ -47,6 +51,7 @@ const (
 
 	entryHead = 5*8 + 1
 	entryLeft = 1
+	entryKey  = sha256.Size
 
 	// MaxListed is how many sessions of a subject are listed: those that were
 	// seen last. It is also the highest Config.MaxSessions.
@@ -60,8 +65,15 @@ const (
 	revokedFor = 400 * 24 * time.Hour
 )
 
+// refHash is the Hash of a SessionRef. The index has the storage keys as well,
+// for Revoke, but whoever looks at a list is not shown them.
+type refHash string
+
+func refOf(key storageKey) refHash { return refHash(refHashOf(key.name)) }
+
 // entry is what the index holds of one session; times are nanoseconds.
 type entry struct {
+	key    string // storage key; empty where it has left
 	made   int64
 	since  int64
 	seen   int64
@@ -77,7 +89,7 @@ type entry struct {
 type subjectIndex struct {
 	epoch, high int64
 	life        time.Duration // idle timeout of the index itself
-	entries     map[Ref]entry
+	entries     map[refHash]entry
 }
 
 // subjects keeps the indexes of one container.
@@ -89,8 +101,8 @@ type subjects struct {
 
 func newSubjects(c *Container) *subjects {
 	return &subjects{c: c, inner: &Container{
-		store: c.store,
-		ring:  c.ring,
+		store: c.store, home: c.home,
+		ring: c.ring,
 		cfg: Config{
 			Name: c.cfg.Name + indexSuffix,
 			// Each index has a timeout of its own.
@@ -103,6 +115,9 @@ func newSubjects(c *Container) *subjects {
 		},
 	}}
 }
+
+// prefix is what the storage keys of the sessions begin with.
+func (x *subjects) prefix() string { return x.c.cfg.Name + ":" }
 
 func (x *subjects) now() int64 { return nanos(x.c.cfg.Now()) }
 
@@ -121,7 +136,7 @@ func (x *subjects) read(ctx context.Context, who subject) (*subjectIndex, error)
 	if err != nil {
 		return nil, indexError(err)
 	}
-	ix, err := readIndex(s)
+	ix, err := readIndex(s, x.prefix())
 	if err != nil {
 		return nil, indexError(err)
 	}
@@ -138,7 +153,7 @@ func (x *subjects) update(ctx context.Context, who subject, change func(*subject
 	for try := 0; ; try++ {
 		var ix *subjectIndex
 		err := x.inner.Update(ctx, who.id(), func(s *Session) (err error) {
-			if ix, err = readIndex(s); err != nil {
+			if ix, err = readIndex(s, x.prefix()); err != nil {
 				return err
 			}
 			ix.settle(x.now())
@@ -168,9 +183,10 @@ func indexError(err error) error {
 	return fmt.Errorf("%w: index of the subject's sessions", err)
 }
 
-// readIndex reads an index, an empty one where there is none.
-func readIndex(s *Session) (*subjectIndex, error) {
-	ix := &subjectIndex{life: s.Timeout(), entries: map[Ref]entry{}}
+// readIndex reads an index, an empty one where there is none. All storage keys in
+// it have the prefix.
+func readIndex(s *Session, prefix string) (*subjectIndex, error) {
+	ix := &subjectIndex{life: s.Timeout(), entries: map[refHash]entry{}}
 	if s.IsNew() {
 		ix.life = 0
 	}
@@ -184,10 +200,14 @@ func readIndex(s *Session) (*subjectIndex, error) {
 	}
 	for ref, v := range s.Pkg(entriesPkg).All() {
 		var b []byte
-		if err := v.Decode(&b); err != nil || len(b) < entryHead {
+		if err := v.Decode(&b); err != nil {
 			return nil, fmt.Errorf("%w: entry", ErrCorrupt)
 		}
-		ix.entries[Ref(ref)] = parseEntry(b)
+		e, ok := parseEntry(b, prefix)
+		if !ok {
+			return nil, fmt.Errorf("%w: entry", ErrCorrupt)
+		}
+		ix.entries[refHash(ref)] = e
 	}
 	return ix, nil
 }
@@ -200,7 +220,7 @@ func (ix *subjectIndex) writeTo(s *Session) error {
 	}
 	p := s.Pkg(entriesPkg)
 	for _, ref := range p.Keys() {
-		if _, ok := ix.entries[Ref(ref)]; !ok {
+		if _, ok := ix.entries[refHash(ref)]; !ok {
 			_ = p.Delete(ref) // that the transaction has ended, the last call says too
 		}
 	}
@@ -213,29 +233,37 @@ func (ix *subjectIndex) writeTo(s *Session) error {
 }
 
 func (e entry) bytes() []byte {
-	b := make([]byte, 0, entryHead+len(e.label))
+	b := make([]byte, 0, entryHead+entryKey+len(e.label))
 	for _, n := range []int64{e.made, e.since, e.seen, e.ends, e.spared} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
-	var flags byte
 	if e.left {
-		flags = entryLeft
+		return append(b, entryLeft)
 	}
-	return append(append(b, flags), e.label...)
+	hash, _ := base64.RawURLEncoding.DecodeString(e.key[strings.LastIndexByte(e.key, ':')+1:]) // as storageKey has made it
+	return append(append(append(b, 0), hash...), e.label...)
 }
 
-func parseEntry(b []byte) entry {
-	n := func(i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
-	return entry{
-		made: n(0), since: n(1), seen: n(2), ends: n(3), spared: n(4),
-		left: b[entryHead-1]&entryLeft != 0, label: string(b[entryHead:]),
+func parseEntry(b []byte, prefix string) (e entry, ok bool) {
+	if len(b) < entryHead {
+		return e, false
 	}
+	n := func(i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
+	e = entry{made: n(0), since: n(1), seen: n(2), ends: n(3), spared: n(4), left: b[entryHead-1]&entryLeft != 0}
+	if b = b[entryHead:]; e.left {
+		return e, len(b) == 0
+	}
+	if len(b) < entryKey {
+		return e, false
+	}
+	e.key, e.label = prefix+base64.RawURLEncoding.EncodeToString(b[:entryKey]), string(b[entryKey:])
+	return e, true
 }
 
 // settle drops what the index says for itself is over: entries that have
 // expired, and those that the epoch ends.
 func (ix *subjectIndex) settle(now int64) {
-	maps.DeleteFunc(ix.entries, func(_ Ref, e entry) bool {
+	maps.DeleteFunc(ix.entries, func(_ refHash, e entry) bool {
 		return e.ends != 0 && e.ends < now || !ix.accepts(e.made, e.spared)
 	})
 }
@@ -247,28 +275,37 @@ func (ix *subjectIndex) accepts(made, spared int64) bool {
 }
 
 // live returns the sessions that are listed, those seen last first.
-func (ix *subjectIndex) live() []Ref {
-	refs := make([]Ref, 0, len(ix.entries))
+func (ix *subjectIndex) live() []refHash {
+	refs := make([]refHash, 0, len(ix.entries))
 	for ref, e := range ix.entries {
 		if !e.left {
 			refs = append(refs, ref)
 		}
 	}
-	slices.SortFunc(refs, func(a, b Ref) int {
+	slices.SortFunc(refs, func(a, b refHash) int {
 		x, y := ix.entries[a], ix.entries[b]
 		return cmp.Or(cmp.Compare(y.seen, x.seen), cmp.Compare(y.since, x.since), cmp.Compare(a, b))
 	})
 	return refs
 }
 
+// keys returns the storage keys of sessions that are listed.
+func (ix *subjectIndex) keys(refs []refHash) []string {
+	keys := make([]string, len(refs))
+	for i, ref := range refs {
+		keys[i] = ix.entries[ref].key
+	}
+	return keys
+}
+
 // lists reports whether the index has the session of that name.
-func (ix *subjectIndex) lists(ref Ref) bool {
+func (ix *subjectIndex) lists(ref refHash) bool {
 	e, ok := ix.entries[ref]
 	return ok && !e.left
 }
 
 // leave notes that a session is not the subject's any more.
-func (ix *subjectIndex) leave(ref Ref, made, until int64) {
+func (ix *subjectIndex) leave(ref refHash, made, until int64) {
 	if e, ok := ix.entries[ref]; ok && e.made > made {
 		return // it has come back since
 	}
@@ -295,7 +332,7 @@ func (ix *subjectIndex) trim(room int) {
 		}
 		return 1
 	}
-	refs := slices.SortedFunc(maps.Keys(ix.entries), func(a, b Ref) int {
+	refs := slices.SortedFunc(maps.Keys(ix.entries), func(a, b refHash) int {
 		x, y := ix.entries[a], ix.entries[b]
 		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.seen, y.seen), cmp.Compare(x.since, y.since), cmp.Compare(a, b))
 	})
@@ -310,9 +347,9 @@ func (ix *subjectIndex) trim(room int) {
 
 // size bounds what an entry takes of the item: its name, its places in the
 // table, and what stands before bytes in MessagePack.
-func (e entry) size() int { return entryHead + len(e.label) + refSize + 2*4 + 3 }
+func (e entry) size() int { return entryHead + entryKey + len(e.label) + refSize + 2*4 + 3 }
 
-const refSize = 43
+const refSize = 16
 
 // keep makes the index live for at least d without being written.
 func (ix *subjectIndex) keep(d time.Duration) {

@@ -14,21 +14,34 @@ import (
 
 // These look into the index where its rules cannot be seen from outside.
 
-func someRef(i int) Ref { return Ref(fmt.Sprintf("%043d", i)) }
+func someRef(i int) refHash { return refHash(fmt.Sprintf("%016d", i)) }
 
 func TestAnEntryComesBackAsItWasStored(t *testing.T) {
+	c, err := NewContainer(newMapStore(), Config{Name: "c"})
+	require.NoError(t, err)
+	key := c.storageKey("id").name
 	for _, e := range []entry{
-		{},
-		{made: 1, since: -2, seen: 3, ends: 4, spared: 5, label: "any \x00 bytes \xff"},
+		{key: key},
+		{key: key, made: 1, since: -2, seen: 3, ends: 4, spared: 5, label: "any \x00 bytes \xff"},
 		{made: -1, left: true},
 	} {
-		require.Empty(t, cmp.Diff(e, parseEntry(e.bytes()), cmp.AllowUnexported(entry{})))
+		back, ok := parseEntry(e.bytes(), "c:")
+		require.True(t, ok)
+		require.Empty(t, cmp.Diff(e, back, cmp.AllowUnexported(entry{})))
 		require.GreaterOrEqual(t, e.size(), len(e.bytes()))
+		for n := range entryHead {
+			_, ok := parseEntry(e.bytes()[:n], "c:")
+			require.False(t, ok)
+		}
 	}
+	_, ok := parseEntry(entry{key: key}.bytes()[:entryHead+1], "c:")
+	require.False(t, ok)
+	_, ok = parseEntry(append(entry{left: true}.bytes(), 0), "c:")
+	require.False(t, ok)
 }
 
 func TestAFullIndexDropsWhatIsMissedLeast(t *testing.T) {
-	ix := &subjectIndex{epoch: 10, entries: map[Ref]entry{}}
+	ix := &subjectIndex{epoch: 10, entries: map[refHash]entry{}}
 	for i := range MaxListed {
 		ix.entries[someRef(i)] = entry{made: 20, seen: int64(i)}
 	}
@@ -49,7 +62,7 @@ func TestAFullIndexDropsWhatIsMissedLeast(t *testing.T) {
 }
 
 func TestASessionThatHasComeBackDoesNotLeaveAgain(t *testing.T) {
-	ix := &subjectIndex{entries: map[Ref]entry{someRef(1): {made: 7}}}
+	ix := &subjectIndex{entries: map[refHash]entry{someRef(1): {made: 7}}}
 	ix.leave(someRef(1), 6, 100)
 	require.True(t, ix.lists(someRef(1)))
 	ix.leave(someRef(1), 7, 100)
@@ -92,7 +105,7 @@ func TestAnEntryIsBroughtUpToDateOncePerResolution(t *testing.T) {
 	who, res := subject{"a", "b"}, time.Duration(100)
 	var c standings
 	require.True(t, c.claim(who, someRef(1), 1000, res), "nothing is known")
-	c.put(who, 1000, 1000, &subjectIndex{entries: map[Ref]entry{someRef(1): {seen: 950}}}, res)
+	c.put(who, 1000, 1000, &subjectIndex{entries: map[refHash]entry{someRef(1): {seen: 950}}}, res)
 	require.False(t, c.claim(who, someRef(1), 1050, res))
 	require.True(t, c.claim(who, someRef(1), 1051, res))
 	require.False(t, c.claim(who, someRef(1), 1060, res), "another is at it")
@@ -104,7 +117,7 @@ func TestAnEntryIsBroughtUpToDateOncePerResolution(t *testing.T) {
 
 func TestWhatIsRememberedOfSubjectsIsBounded(t *testing.T) {
 	var c standings
-	entries := map[Ref]entry{}
+	entries := map[refHash]entry{}
 	for i := range MaxListed {
 		entries[someRef(i)] = entry{}
 	}

@@ -24,7 +24,7 @@ func TestALoginOverMaxSessionsIsRefusedWhole(t *testing.T) {
 	c := oneHour(t, store, atMost(2, sd.RefuseNew))
 	login(t, c, "a", "alice")
 	login(t, c, "b", "alice")
-	require.NoError(t, c.Update(t.Context(), "c", set("v")))
+	require.NoError(t, c.Update(t.Context(), "c", setTo("v")))
 	before := everything(t, store)
 	require.ErrorIs(t, c.Update(t.Context(), "c", func(s *sd.Session) error {
 		require.NoError(t, s.Pkg("p").Set("k", 1))

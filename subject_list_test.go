@@ -115,7 +115,7 @@ func TestRenewDestroyAndExpiryKeepTheListRight(t *testing.T) {
 		for _, id := range []string{"renewed", "destroyed", "left", "switched", "expired", "kept"} {
 			login(t, c, id, "alice")
 		}
-		var next sd.Ref
+		var next sd.SessionRef
 		require.NoError(t, c.Update(t.Context(), "renewed", func(s *sd.Session) error {
 			id, err := s.Renew()
 			next = c.Ref(id)
@@ -178,7 +178,7 @@ func TestTheListOutlivesTheSessionsInIt(t *testing.T) {
 		c := oneHour(t, memstore.New(memstore.Config{}))
 		login(t, c, "id", "alice")
 		time.Sleep(5*time.Minute - time.Second)
-		require.NoError(t, c.Update(t.Context(), "id", set("v")))
+		require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
 		time.Sleep(65 * time.Minute)
 		require.Equal(t, []string{"id"}, labels(t, c, "alice"))
 		require.True(t, visit(t, c, "id"))

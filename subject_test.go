@@ -170,7 +170,7 @@ func loseIndexes(t *testing.T, store *memstore.Store) {
 func TestSubjectAndLabelAreKeptWithTheSession(t *testing.T) {
 	for _, keys := range [][]sd.Key{nil, {key(1)}} {
 		c := oneHour(t, memstore.New(memstore.Config{}), func(cfg *sd.Config) { cfg.Keys = keys })
-		strange := "any \x00 bytes \xff\r\n"
+		strange := "\xc1 any \x00 bytes \xff\r\n" // C1 begins a value that ends, elsewhere
 		require.NoError(t, c.Update(t.Context(), "id", func(s *sd.Session) error {
 			require.NoError(t, s.SetSubject(strange+"a", strange))
 			require.NoError(t, s.SetLabel(strange+"l"))
@@ -228,7 +228,13 @@ func TestFaultySubjectsAreRefusedAndNothingIsWritten(t *testing.T) {
 		require.ErrorIs(t, c.Revoke(t.Context(), "shop", who), sd.ErrInvalid)
 		require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", who, c.Ref("id")), sd.ErrInvalid)
 	}
-	for _, ref := range []sd.Ref{"", "id", "../../x", sd.Ref(strings.Repeat(" ", 43)), c.Ref("id") + "A"} {
+	for _, ref := range []sd.SessionRef{
+		{},
+		{Container: "c", Hash: "id"},
+		{Container: "c", Hash: strings.Repeat(" ", 16)},
+		{Container: "c", Hash: c.Ref("id").Hash + "aa"},
+		{Container: "other", Hash: c.Ref("id").Hash},
+	} {
 		require.ErrorIs(t, c.Revoke(t.Context(), "shop", "alice", ref), sd.ErrInvalid)
 		require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", ref), sd.ErrInvalid)
 	}
@@ -348,7 +354,7 @@ func TestTwoSubjectsAtOnceAreAConflict(t *testing.T) {
 
 func TestALabelAndAValueMergeWithALogin(t *testing.T) {
 	c := oneHour(t, memstore.New(memstore.Config{}))
-	require.NoError(t, c.Update(t.Context(), "id", set("v")))
+	require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
 	tx := sd.Begin()
 	s, err := c.Session(t.Context(), tx, "id")
 	require.NoError(t, err)

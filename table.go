@@ -18,6 +18,7 @@ import "encoding/binary"
 type table struct {
 	ends, names, bodies []byte
 	n, width            int
+	marked              bool // found by check: a body begins with lifeMark
 }
 
 const tableHead = 5
@@ -51,7 +52,7 @@ func parseTable(b []byte) (t table, rest []byte, ok bool) {
 
 // check reports whether the ends ascend within bounds and the names ascend
 // strictly. Every method below relies on it.
-func (t table) check() bool {
+func (t *table) check() bool {
 	var name, body int
 	var before []byte
 	for i := range t.n {
@@ -62,6 +63,9 @@ func (t table) check() bool {
 		this := t.names[name:nameEnd]
 		if i > 0 && string(before) >= string(this) {
 			return false
+		}
+		if body < bodyEnd && t.bodies[body] == lifeMark {
+			t.marked = true
 		}
 		before, name, body = this, nameEnd, bodyEnd
 	}

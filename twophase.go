@@ -27,6 +27,7 @@ func (tx *Txn) commit(ctx context.Context) (err error) {
 		if finished {
 			return
 		}
+		tx.close() // a hook that did not return left it open
 		if !undoing {
 			outcome, err = tx.undo(ctx, outcome, decided, errNoReturn)
 		}
@@ -88,9 +89,7 @@ func (tx *Txn) runBefore(ctx context.Context) error {
 		hook := tx.before[i]
 		tx.mu.Unlock()
 		if err := hook(ctx); err != nil {
-			tx.mu.Lock()
-			tx.phase = closed
-			tx.mu.Unlock()
+			tx.close()
 			return err
 		}
 	}
@@ -148,43 +147,52 @@ func (tx *Txn) decide(ctx context.Context) (decided bool, err error) {
 	return true, nil
 }
 
+// close ends the time for work.
+func (tx *Txn) close() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.phase = closed
+}
+
 // commitParts makes the decided outcome final everywhere. The last participant
 // has committed already.
 func (tx *Txn) commitParts(ctx context.Context) error {
-	var failed error
-	for _, p := range tx.parts {
+	return each(tx.parts, func(p Participant) error {
 		if err := p.Commit(ctx); err != nil {
-			failed = joined(failed, unknown(err))
+			return unknown(err)
 		}
-	}
-	return failed
+		return nil
+	})
 }
 
 // rollbackParts rolls every participant back once, latest first, but for spare.
 func (tx *Txn) rollbackParts(ctx context.Context, spare decider) error {
-	all := tx.parts
+	all := slices.Clone(tx.parts)
 	if tx.last != nil {
-		all = append(slices.Clip(all), tx.last)
+		all = append(all, tx.last)
 	}
-	return rollbackAll(context.WithoutCancel(ctx), all, spare)
+	slices.Reverse(all)
+	ctx = context.WithoutCancel(ctx)
+	return each(all, func(p Participant) error {
+		if spare != nil && p == Participant(spare) {
+			return nil
+		}
+		return p.Rollback(ctx)
+	})
 }
 
-// rollbackAll goes on behind a participant that panics.
-func rollbackAll(ctx context.Context, all []Participant, spare decider) (failed error) {
-	for len(all) > 0 {
-		p := all[len(all)-1]
-		all = all[:len(all)-1]
-		if spare != nil && p == Participant(spare) {
-			continue
-		}
+// each calls do for every element, also for those behind one at which it
+// panics or ends the goroutine, and joins the errors.
+func each[T any](all []T, do func(T) error) (failed error) {
+	for i, e := range all {
 		func() {
 			returned := false
 			defer func() {
 				if !returned {
-					_ = rollbackAll(ctx, all, spare)
+					_ = each(all[i+1:], do)
 				}
 			}()
-			failed = joined(failed, p.Rollback(ctx))
+			failed = joined(failed, do(e))
 			returned = true
 		}()
 	}
@@ -219,24 +227,8 @@ func (tx *Txn) end(state State, err error) {
 	after := tx.after
 	tx.after, tx.before, tx.saves = nil, nil, nil
 	tx.mu.Unlock()
-	after.run(err)
-}
-
-// endHooks are the functions to be told of the end.
-type endHooks []func(error)
-
-// run runs all hooks, also those behind one that panics.
-func (h endHooks) run(err error) {
-	for i, hook := range h {
-		func() {
-			returned := false
-			defer func() {
-				if !returned {
-					h[i+1:].run(err)
-				}
-			}()
-			hook(err)
-			returned = true
-		}()
-	}
+	_ = each(after, func(hook func(error)) error {
+		hook(err)
+		return nil
+	})
 }

@@ -25,7 +25,7 @@ type Txn struct {
 	decider  decider       // nil until a container joins
 	last     Participant   // JoinLast
 	before   []func(context.Context) error
-	after    endHooks
+	after    []func(error)
 	saves    []*Savepoint // valid ones, earliest first
 }
 
@@ -212,7 +212,7 @@ func (tx *Txn) mayJoin(p Participant) error {
 	if p == nil {
 		return fmt.Errorf("%w: a nil participant", ErrInvalid)
 	}
-	if !reflect.TypeOf(p).Comparable() {
+	if !reflect.ValueOf(p).Comparable() {
 		return fmt.Errorf("%w: a participant of type %T cannot be compared; use a pointer", ErrInvalid, p)
 	}
 	if p == tx.last || slices.Contains(tx.parts, p) {

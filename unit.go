@@ -3,6 +3,7 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,6 +28,8 @@ type unit struct {
 	cancel       context.CancelFunc
 	work         *write // one session, nobody else; nil: none
 	joint        *joint // several sessions, or others beside; nil: none
+
+	trace *unitTrace // nil: no container has a Trace
 }
 
 // unitOf returns the unit of tx, joining one where there is none.
@@ -54,7 +57,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		return nil, nil, err
 	}
 	for _, s := range u.sessions {
-		if s.id != id && s.newID != id || s.c.cfg.Name != c.cfg.Name || s.c.store != c.store {
+		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
 			continue
 		}
 		switch {
@@ -68,6 +71,7 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 	}
 	s = newSession(c, u, id)
 	s.loading = make(chan struct{})
+	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s, s.loading, nil
 }
@@ -75,6 +79,11 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 // load loads s, which place gave to this goroutine. If that fails s leaves the
 // unit, and who waits for it tries for itself.
 func (u *unit) load(ctx context.Context, s *Session) (err error) {
+	if s.trace != nil {
+		var told func(error)
+		ctx, told = u.traceLoad(ctx, s)
+		defer func() { told(err) }()
+	}
 	done := false
 	defer func() {
 		u.tx.mu.Lock()
@@ -84,11 +93,8 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		}
 		close(s.loading)
 	}()
-	t, err := s.c.truth(ctx, s.key)
+	t, err := u.arrive(ctx, s)
 	if err != nil {
-		return err
-	}
-	if err := s.admit(ctx, &t); err != nil {
 		return err
 	}
 	codec, err := s.c.codecFor(t.body)
@@ -106,6 +112,66 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	return nil
 }
 
+// arrive reads the session, following forwards from an id that was renewed: s is
+// then the session under the id that they lead to, one round trip each. Where
+// nothing is there any more, or what was revoked, it is a new one under the id
+// asked for.
+func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
+	id, key := s.id, s.key
+	first, err := s.c.truth(ctx, key)
+	t := first
+	for n := 0; ; n++ {
+		if err != nil {
+			return t, err
+		}
+		if t.body != nil {
+			if err := s.admit(ctx, &t); err != nil || t.body != nil {
+				return t, err
+			}
+			break // it was revoked
+		}
+		if n == maxForwards {
+			break
+		}
+		to, ok, ferr := s.c.follow(s.id, s.key, t.forwarded)
+		if ferr != nil {
+			return t, ferr
+		}
+		if !ok {
+			break
+		}
+		if err := u.alias(s, to); err != nil {
+			return t, err
+		}
+		t, err = s.c.truth(ctx, s.key)
+	}
+	if s.key != key && t.body == nil {
+		u.tx.mu.Lock()
+		defer u.tx.mu.Unlock()
+		s.id, s.key, t = id, key, first
+	}
+	return t, nil
+}
+
+// alias makes s, which is being loaded, the session under another id. errLoaded:
+// the transaction holds that already, and from now on under both ids.
+func (u *unit) alias(s *Session, to string) error {
+	u.tx.mu.Lock()
+	defer u.tx.mu.Unlock()
+	for _, o := range u.sessions {
+		if o != s && o.c == s.c && (o.id == to || slices.Contains(o.others, to)) {
+			o.others = append(append(o.others, s.others...), s.id)
+			return errLoaded
+		}
+	}
+	s.others = append(s.others, s.id)
+	s.id, s.key = to, s.c.storageKey(to)
+	return nil
+}
+
+// errLoaded never leaves this package: open looks again.
+var errLoaded = errors.New("sessiondata: the session is loaded under another id")
+
 // codecFor returns the codec of a stored session, or for a new one.
 func (c *Container) codecFor(m *image) (Codec, error) {
 	if m == nil || c.lease(m).expired(nanos(c.cfg.Now())) {
@@ -122,6 +188,9 @@ func (u *unit) Savepoint() (func() error, error) {
 	return func() error {
 		u.tx.mu.Lock()
 		defer u.tx.mu.Unlock()
+		if err := u.tx.err(); err != nil {
+			return err // Commit or Rollback came between: the work is theirs
+		}
 		u.log.backTo(mark)
 		return nil
 	}, nil
@@ -130,7 +199,9 @@ func (u *unit) Savepoint() (func() error, error) {
 func (u *unit) empty() {
 	u.tx.mu.Lock()
 	defer u.tx.mu.Unlock()
-	u.log.backTo(0)
+	if u.tx.err() == nil {
+		u.log.backTo(0)
+	}
 }
 
 func (u *unit) company(others, last bool) { u.others, u.last = others, last }
@@ -139,6 +210,7 @@ func (u *unit) company(others, last bool) { u.others, u.last = others, last }
 // and nobody else takes a single write, which decide sends; anything more is
 // placed as intents here.
 func (u *unit) Prepare(ctx context.Context) error {
+	ctx = u.began(ctx)
 	if u.fault != nil {
 		return u.fault
 	}
@@ -146,14 +218,18 @@ func (u *unit) Prepare(ctx context.Context) error {
 	// not wait for, will answer ErrTxnDone there.
 	loaded := slices.DeleteFunc(slices.Clone(u.sessions), func(s *Session) bool { return !s.loaded })
 	u.sessions = loaded
-	var changed, unchanged []*Session
-	for _, s := range loaded {
-		if s.status() == Modified || s.destroyed && s.base != nil {
-			changed = append(changed, s)
-		} else {
-			unchanged = append(unchanged, s)
-		}
+	isChanged := func(s *Session) bool { return s.status() == Modified || s.destroyed && s.base != nil }
+	changed := slices.DeleteFunc(slices.Clone(loaded), func(s *Session) bool { return !isChanged(s) })
+	if len(changed) > 1 || u.others || u.last {
+		// A periodic renewal is worth no intents: it is left to another time.
+		changed = slices.DeleteFunc(changed, func(s *Session) bool {
+			if s.periodic {
+				s.keepID()
+			}
+			return !isChanged(s)
+		})
 	}
+	unchanged := slices.DeleteFunc(slices.Clone(loaded), isChanged)
 	serializable := len(loaded) > 1 && slices.ContainsFunc(loaded, func(s *Session) bool { return s.c.cfg.Conflict == Serializable })
 	if len(changed) == 0 && !serializable {
 		return nil
@@ -172,12 +248,15 @@ func (u *unit) Prepare(ctx context.Context) error {
 		return nil
 	default:
 		for _, s := range changed {
-			if s.c.store != changed[0].c.store {
+			if s.c.home != changed[0].c.home {
 				return fmt.Errorf("%w: sessions of two stores changed in one transaction", ErrNotSupported)
 			}
 		}
 		slices.SortFunc(changed, func(a, b *Session) int { return cmp.Compare(a.key.name, b.key.name) })
 		u.joint = newJoint(u, changed)
+		if len(u.joint.items) > maxItems {
+			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
+		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
 			return err
 		}
@@ -199,16 +278,19 @@ func validate(ctx context.Context, sessions []*Session) error {
 			return nil
 		}
 		t, err := s.c.truth(ctx, s.key)
+		if err == nil && t.undecided {
+			// A dead client's is settled here: no writer may come to do it.
+			var m *image
+			m, _, err = s.c.clean(ctx, s.key, false)
+			t.body = m.body()
+		}
 		if err != nil {
 			return undecided(err)
-		}
-		if t.undecided {
-			return errWait
 		}
 		if s.absent(t.body) {
 			t.body = nil
 		}
-		keys, err := changedReads(s.base, t.body, reads)
+		keys, err := changedReads(s.base, t.body, reads, nanos(s.c.cfg.Now()))
 		if err == nil && len(keys) > 0 {
 			err = &ConflictError{Container: s.c.cfg.Name, Keys: sortKeys(keys)}
 		}
@@ -231,15 +313,18 @@ func (u *unit) yield(ctx context.Context) (context.Context, context.CancelFunc, 
 	if u.joint == nil || len(u.joint.items) == 0 {
 		return ctx, func() {}, nil
 	}
+	defer u.release() // deciding has a budget of its own
+	// What extending takes is taken off the time to commit.
+	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	if err := u.joint.extend(u.budget, u.commitTimeout()+extendMargin); err != nil {
+		cancel()
 		return nil, nil, err
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
 	return ctx, cancel, nil
 }
 
-// extendMargin covers the time between reading the clock for the deadline and
-// starting the context.
+// extendMargin is how far the deadline lies behind the end of the context: the
+// time to send the decision in.
 const extendMargin = time.Second
 
 // decide sends the one write that is the decision.
@@ -247,11 +332,17 @@ func (u *unit) decide(ctx context.Context) error {
 	defer u.release()
 	switch {
 	case u.work != nil:
-		return u.work.run(u.budget, ctx)
+		err := u.work.run(u.budget, ctx)
+		if err != nil && u.work.s.periodic && u.work.mine.empty() {
+			// Nothing but a periodic renewal has failed: the next use tries again.
+			_ = u.work.dropRenewal()
+			err = nil
+		}
+		return err
 	case u.joint == nil || len(u.joint.items) == 0:
 		return nil
 	case u.last:
-		budget, cancel := commitBudget(ctx, u.commitTimeout())
+		budget, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
 		return u.joint.decide(budget, true)
 	}
@@ -263,12 +354,15 @@ func (u *unit) decide(ctx context.Context) error {
 // them, and where an access was not recorded somebody was quicker, or the next
 // one will be. Then the indexes of subjects learn what they have to.
 func (u *unit) Commit(ctx context.Context) error {
+	if u.trace != nil {
+		u.trace.committed = true
+	}
 	var due, relisted []*Session
 	for _, s := range u.sessions {
 		if s.relists() {
 			relisted = append(relisted, s)
 		}
-		if s.due && s.comparable && s.status() == Unmodified && ctx.Err() == nil {
+		if s.due && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
 	}
@@ -280,11 +374,13 @@ func (u *unit) Commit(ctx context.Context) error {
 	if tasks == 0 && len(relisted) == 0 {
 		return nil
 	}
-	ctx, cancel := commitBudget(ctx, u.commitTimeout())
+	ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 	defer cancel()
 	_ = inParallel(tasks, func(i int) error {
 		if i < len(due) {
-			due[i].recordAccess(ctx)
+			err := due[i].recordAccess(ctx)
+			due[i].recorded = err == nil
+			due[i].trace.recorded(err)
 		} else {
 			u.joint.finish(ctx)
 		}
@@ -306,8 +402,11 @@ func (u *unit) Rollback(ctx context.Context) error {
 		defer u.withdrawEnrolments(ctx)
 	}
 	if j := u.joint; j != nil && !j.decided {
-		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()
+		if u.trace != nil {
+			u.trace.joint = j
+		}
 		u.joint = nil
 		j.rollback(ctx)
 	}
@@ -341,14 +440,30 @@ func inParallel(n int, f func(int) error) error {
 	return nil
 }
 
-// recordAccess swaps the stored body for the same with the access of now.
-func (s *Session) recordAccess(ctx context.Context) {
+// recordAccess swaps the stored body for the same with the access of now. Over
+// an intent that is undecided it does not; but one that a dead client has left,
+// or a note, is settled first: a session that is used, if only to read, must not
+// end for what lies on it.
+func (s *Session) recordAccess(ctx context.Context) error {
 	now := nanos(s.c.cfg.Now())
-	l := s.c.lease(s.base)
-	l.access = max(l.access, now)
-	if raw, err := s.base.touched(s.key, l.access); err == nil {
-		s.recorded = s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), s.version) == nil
+	m, v := s.base, s.version
+	if !s.comparable {
+		var err error
+		m, v, err = s.c.clean(ctx, s.key, false)
+		switch {
+		case err != nil:
+			return err
+		case m == nil || m.birth != s.base.birth || s.c.lease(m).expired(now):
+			return ErrGone
+		}
 	}
+	l := s.c.lease(m)
+	l.access = max(l.access, now)
+	raw, err := m.touched(s.key, l.access)
+	if err != nil {
+		return err
+	}
+	return s.c.store.CompareAndSwap(ctx, s.key.name, raw, l.ttl(now), v)
 }
 
 // commitBudget is the context of a commit's writes: it goes on when ctx ends,

@@ -6,7 +6,8 @@ import (
 )
 
 // Value is one stored value in encoded form. It is immutable, and stays valid
-// after the transaction's end; it may be set under another key.
+// after the transaction's end, and after its own (see SetFor); it may be set under
+// another key.
 type Value struct {
 	codec Codec
 	body  []byte
@@ -17,7 +18,7 @@ type Value struct {
 func (v Value) IsZero() bool { return v.codec == nil }
 
 // Equal reports whether both are absent, or stored as the same bytes by the same
-// codec.
+// codec, with the same end (see SetFor).
 func (v Value) Equal(o Value) bool {
 	if v.IsZero() || o.IsZero() {
 		return v.IsZero() == o.IsZero()
@@ -31,7 +32,8 @@ func (v Value) Decode(dst any) error {
 	if v.IsZero() {
 		return ErrKeyNotFound
 	}
-	if err := v.codec.Unmarshal(v.body, dst); err != nil {
+	value, _ := takeEnd(v.body)
+	if err := v.codec.Unmarshal(value, dst); err != nil {
 		return &valueError{at: v.at, verb: "decoded into", typ: fmt.Sprintf("%T", dst), cause: err}
 	}
 	return nil
@@ -52,7 +54,7 @@ func encodeValue(c Codec, at PkgKey, v any) ([]byte, error) {
 		case stored.IsZero():
 			return nil, fmt.Errorf("%w: package %q key %q: a zero Value", ErrValue, at.Pkg, at.Key)
 		case stored.codec.ID() == c.ID():
-			return stored.body, nil
+			return withEnd(stored.body, 0), nil
 		}
 		var err error
 		if v, err = stored.Any(); err != nil {
@@ -66,7 +68,7 @@ func encodeValue(c Codec, at PkgKey, v any) ([]byte, error) {
 	if body == nil {
 		body = []byte{} // an empty encoding is a value all the same
 	}
-	return body, nil
+	return storedForm(body), nil
 }
 
 // valueError is an ErrValue. Its cause can be had with errors.As and

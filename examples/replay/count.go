@@ -7,23 +7,32 @@ import (
 )
 
 // This file knows nothing of the library. It says from the log alone what the
-// sessions must have held.
+// sessions must have held; only where a server was restarted, the account tells
+// where a visit was cut.
 
 // expectedVisits splits the requests into visits: one ends where its visitor
-// asks for nothing for longer than limit.
+// asks for nothing for longer than limit, or with the boot that held it.
 func expectedVisits(requests []request, limit time.Duration) []visit {
 	sorted := slices.Clone(requests)
 	slices.SortStableFunc(sorted, func(a, b request) int { return a.Time.Compare(b.Time) })
 	var visits []visit
-	current := make(map[string]int) // visitor: index in visits
+	type holder struct {
+		visitor string
+		boot    uint64
+	}
+	current := make(map[holder]int) // index in visits
 	for _, r := range sorted {
-		i, known := current[r.Visitor]
+		at := holder{r.Visitor, r.Boot}
+		i, known := current[at]
 		if !known || r.Time.Sub(visits[i].Last) > limit {
 			i = len(visits)
-			current[r.Visitor] = i
+			current[at] = i
 			visits = append(visits, visit{Visitor: r.Visitor, First: r.Time, Seen: make(map[string]int64)})
 		}
 		v := &visits[i]
+		if r.Began {
+			v.First = r.Time
+		}
 		v.Last = r.Time
 		v.Requests++
 		v.Bytes += r.Bytes

@@ -19,6 +19,11 @@ type request struct {
 	Referrer string    // empty where the visitor sent none
 	Status   int
 	Bytes    int64 // of the response's body
+
+	// Where a server is restarted, a visit ends that the log shows to go on: the
+	// account says which boot held the request, and which request began anew.
+	Boot  uint64
+	Began bool
 }
 
 // failed reports whether the server answered with an error.

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,15 +15,23 @@ import (
 
 // outcome is what a replay left behind.
 type outcome struct {
-	Visits  []visit // as they were read from the store
-	Counts  tally
-	Elapsed time.Duration
+	account
+	Counts   tally
+	Restarts int // of the store's servers, as far as the account had to know
+	Elapsed  time.Duration
 }
 
 // replay runs the requests through sessions: workers visitors at a time, and for
 // each of them writers transactions at a time. done is called after each
-// request, by several goroutines.
-func replay(ctx context.Context, store sessiondata.Store, requests []request, workers, writers int, done func()) (outcome, error) {
+// request, by several goroutines. A store that fails requests while the replay
+// runs is part of the account; one that is down for longer than o.wait ends it.
+func replay(ctx context.Context, store sessiondata.Store, requests []request, o options, done func()) (outcome, error) {
+	b, err := newBoots(ctx, store, o.wait)
+	if err != nil {
+		return outcome{}, err
+	}
+	// Another run may have left its sessions in the store.
+	site := "replay-" + strings.ToLower(rand.Text()[:10])
 	start := time.Now()
 	visitors := make(chan []request)
 	crew, ctx := errgroup.WithContext(ctx)
@@ -37,9 +46,9 @@ func replay(ctx context.Context, store sessiondata.Store, requests []request, wo
 		}
 		return nil
 	})
-	all := make([]*worker, workers)
+	all := make([]*worker, o.workers)
 	for i := range all {
-		w, err := newWorker(store, writers, done)
+		w, err := newWorker(store, site, o, b, done)
 		if err != nil {
 			return outcome{}, err
 		}
@@ -56,9 +65,9 @@ func replay(ctx context.Context, store sessiondata.Store, requests []request, wo
 	if err := crew.Wait(); err != nil {
 		return outcome{}, err
 	}
-	out := outcome{Elapsed: time.Since(start)}
+	out := outcome{Elapsed: time.Since(start), Restarts: b.restarts()}
 	for _, w := range all {
-		out.Visits = append(out.Visits, w.visits...)
+		out.add(w.account)
 		for _, s := range w.servers {
 			out.Counts.add(s.counts)
 		}
@@ -87,15 +96,17 @@ func byVisitor(requests []request) [][]request {
 
 // worker replays one visitor at a time, through servers of its own.
 type worker struct {
-	servers []*server // one for each writer
-	visits  []visit
-	done    func()
+	account
+	servers  []*server // one for each writer
+	boots    *boots
+	patience time.Duration
+	done     func()
 }
 
-func newWorker(store sessiondata.Store, writers int, done func()) (*worker, error) {
-	w := &worker{done: done}
-	for range writers {
-		s, err := newServer(store, writers > 1)
+func newWorker(store sessiondata.Store, site string, o options, b *boots, done func()) (*worker, error) {
+	w := &worker{boots: b, patience: o.wait, done: done}
+	for range o.writers {
+		s, err := newServer(store, site, o.writers > 1)
 		if err != nil {
 			return nil, err
 		}
@@ -110,29 +121,79 @@ func newWorker(store sessiondata.Store, writers int, done func()) (*worker, erro
 // the next one says that it found none.
 func (w *worker) replay(ctx context.Context, requests []request) error {
 	visitor := requests[0].Visitor
-	var ended *visit // as read before a gap that may have ended it
+	var (
+		open   []entry   // of the visit, but those that were refused
+		access time.Time // the last that is in the session for certain
+		ended  *held     // the session as read before a gap that may have ended it
+	)
+	settle := func(found *held) error {
+		err := w.account.close(ctx, open, found, w.boots)
+		open, access, ended = nil, time.Time{}, nil
+		return err
+	}
 	for len(requests) > 0 {
-		n := batch(requests)
-		isNew, err := w.serve(ctx, requests[:n])
+		served, err := w.serve(ctx, requests)
 		if err != nil {
-			return fmt.Errorf("log line %d and the %d after it in its batch: %w", requests[0].Line, n-1, err)
+			return err
+		}
+		requests = requests[len(served):]
+		first := served[0]
+		isNew := first.fate == committed && first.isNew
+		if first.fate == unknown && ended != nil {
+			now, err := w.read(ctx, w.servers[0], visitor, always)
+			if err != nil {
+				return err
+			}
+			isNew = now != nil && !now.First.Equal(ended.First)
 		}
 		if isNew && ended != nil {
-			w.visits = append(w.visits, *ended)
+			if err := settle(ended); err != nil {
+				return err
+			}
 		}
-		last := requests[n-1].Time
-		requests = requests[n:]
+		for _, e := range served {
+			if e.fate != refused {
+				open = append(open, e)
+			}
+			if e.fate == committed || isNew && access.IsZero() {
+				access = e.Time
+			}
+		}
 		ended = nil
-		if len(requests) == 0 || requests[0].Time.Sub(last) > timeout {
-			if ended, err = w.servers[0].read(ctx, visitor, last); err != nil {
+		if len(open) == 0 || len(requests) > 0 && requests[0].Time.Sub(access) <= timeout {
+			continue
+		}
+		at := access
+		if at.IsZero() {
+			at = open[len(open)-1].Time
+		}
+		if ended, err = w.read(ctx, w.servers[0], visitor, at); err != nil {
+			return err
+		}
+		if ended == nil {
+			if err := settle(nil); err != nil {
 				return err
 			}
 		}
 	}
 	if ended != nil {
-		w.visits = append(w.visits, *ended)
+		return settle(ended)
 	}
 	return nil
+}
+
+// always is a time for reading a session whether or not it has expired: by then
+// it has not, and neither is its access due to be recorded.
+var always = time.Unix(0, 0)
+
+// read waits for the store where it does not answer: without the answer the
+// account cannot be closed.
+func (w *worker) read(ctx context.Context, s *server, visitor string, at time.Time) (found *held, err error) {
+	err = await(ctx, w.patience, func() error {
+		found, err = s.read(ctx, visitor, at)
+		return err
+	})
+	return found, err
 }
 
 // batch is how many of the requests may run at once, but for the first, which
@@ -146,28 +207,57 @@ func batch(requests []request) int {
 	return n
 }
 
-// serve runs a batch. isNew says whether its first request began a visit.
-func (w *worker) serve(ctx context.Context, requests []request) (isNew bool, err error) {
-	if isNew, err = w.servers[0].handle(ctx, requests[0]); err != nil {
-		return false, err
+// serve runs a batch of the requests and returns its entries, in their order. A
+// first request that did not commit is a batch of its own.
+func (w *worker) serve(ctx context.Context, requests []request) ([]entry, error) {
+	first, err := w.handle(ctx, w.servers[0], requests[0])
+	if err != nil {
+		return nil, err
 	}
-	w.done()
-	rest := requests[1:]
+	if first.fate != committed {
+		w.count(first)
+		return []entry{first}, nil
+	}
+	served := make([]entry, batch(requests))
+	served[0] = first
 	var next atomic.Int64
 	writers, ctx := errgroup.WithContext(ctx)
-	for _, s := range w.servers[:min(len(w.servers), len(rest))] {
+	for _, s := range w.servers[:min(len(w.servers), len(served)-1)] {
 		writers.Go(func() error {
 			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(rest) {
+				i := int(next.Add(1))
+				if i >= len(served) {
 					return nil
 				}
-				if _, err := s.handle(ctx, rest[i]); err != nil {
+				e, err := w.handle(ctx, s, requests[i])
+				if err != nil {
 					return err
 				}
-				w.done()
+				served[i] = e
 			}
 		})
 	}
-	return isNew, writers.Wait()
+	if err := writers.Wait(); err != nil {
+		return nil, err
+	}
+	for _, e := range served {
+		w.count(e)
+	}
+	return served, nil
+}
+
+// handle runs a request. After one that failed, the next comes when the store
+// answers again: else an outage of a second would be met by the rest of the log.
+func (w *worker) handle(ctx context.Context, s *server, r request) (entry, error) {
+	e, err := s.handle(ctx, r, w.boots)
+	if err != nil {
+		return e, err
+	}
+	if e.fate != committed {
+		if _, err := w.read(ctx, s, r.Visitor, always); err != nil {
+			return e, err
+		}
+	}
+	w.done()
+	return e, nil
 }

@@ -133,22 +133,22 @@ func TestVisitsAreKeptApartWhateverTheGapsAndTheWriters(t *testing.T) {
 }
 
 func TestRequestsThatFailedLeaveOnlyTheirAccounting(t *testing.T) {
-	c, err := newServer(memstore.New(memstore.Config{}), false)
+	c, err := newServer(memstore.New(memstore.Config{}), "replay", false)
 	require.NoError(t, err)
 	good, bad := at(0), at(1)
 	bad.Page, bad.Status = "/missing", 404
-	isNew, err := c.handle(t.Context(), good)
+	answered, err := c.handle(t.Context(), good, nil)
 	require.NoError(t, err)
-	require.True(t, isNew)
-	isNew, err = c.handle(t.Context(), bad)
+	require.True(t, answered.isNew)
+	answered, err = c.handle(t.Context(), bad, nil)
 	require.NoError(t, err)
-	require.False(t, isNew)
+	require.False(t, answered.isNew)
 	got, err := c.read(t.Context(), "v", bad.Time)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(&visit{
 		Visitor: "v", First: good.Time, Last: bad.Time, Requests: 2, Bytes: 20, Errors: 1,
 		Seen: map[string]int64{"/": 1}, LastPlace: place{Page: "/", Time: good.Time},
-	}, got))
+	}, &got.visit))
 	require.Equal(t, tally{Commits: 2}, c.counts)
 }
 
@@ -180,17 +180,17 @@ func TestConflictsAreMergedWhereCountersAddUpAndRunAgainElsewhere(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			shared := memstore.New(memstore.Config{})
 			between := &commitDuring{Store: shared}
-			mine, err := newServer(between, false)
+			mine, err := newServer(between, "replay", false)
 			require.NoError(t, err)
-			other, err := newServer(shared, false)
+			other, err := newServer(shared, "replay", false)
 			require.NoError(t, err)
-			_, err = other.handle(t.Context(), at(0))
+			_, err = other.handle(t.Context(), at(0), nil)
 			require.NoError(t, err)
 			between.other = func() {
-				_, err := other.handle(t.Context(), c.other)
+				_, err := other.handle(t.Context(), c.other, nil)
 				require.NoError(t, err)
 			}
-			_, err = mine.handle(t.Context(), c.mine)
+			_, err = mine.handle(t.Context(), c.mine, nil)
 			require.NoError(t, err)
 			require.Equal(t, c.want, mine.counts)
 			got, err := mine.read(t.Context(), "v", noon.Add(durationOf(2)))
@@ -279,9 +279,9 @@ func TestWrongUsageIsToldAndNothingIsRun(t *testing.T) {
 		"an argument":      {[]string{"access.log"}, `unexpected argument "access.log"`},
 		"no workers":       {[]string{"-workers", "0"}, "-workers 0 is not from 1 to 256"},
 		"too many writers": {[]string{"-writers", "257"}, "-writers 257 is not from 1 to 256"},
-		"another store":    {[]string{"-store", "disk:///tmp"}, `-store "disk:///tmp": only memory: is known`},
-		"a password":       {[]string{"-store", "disk://user:secret@host"}, `-store "disk://user:xxxxx@host"`},
-		"not a URL":        {[]string{"-store", "%zz"}, `-store "(not a URL)"`},
+		"another store":    {[]string{"-store", "disk:///tmp"}, `-store "(no store URL)": sessiondata: invalid use: store URL: scheme "disk", want one of memory, memcache`},
+		"a password":       {[]string{"-store", "memcache://user:secret@host?x=1"}, `-store "memcache://xxxxx@host?x=1"`},
+		"not a URL":        {[]string{"-store", "%zz"}, `-store "(no store URL)"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, stdout, stderr := program(t, nil, c.args...)
@@ -312,7 +312,7 @@ func (down) Get(context.Context, string) (sessiondata.Item, error) {
 }
 
 func TestAStoreThatIsDownEndsTheReplay(t *testing.T) {
-	status, stdout, stderr := program(t, func(s sessiondata.Store) sessiondata.Store { return down{s} }, "-workers", "4", "-writers", "2")
+	status, stdout, stderr := program(t, func(s sessiondata.Store) sessiondata.Store { return down{s} }, "-workers", "4", "-writers", "2", "-wait", "50ms")
 	require.Equal(t, 1, status)
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, sessiondata.ErrUnavailable.Error())

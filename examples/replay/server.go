@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 const (
 	timeout    = 30 * time.Minute
 	resolution = time.Second
+	limit      = timeout + resolution // without a request for longer, a visit has ended
 )
 
 // attempts is how often a transaction is tried when others of the same visitor
@@ -25,7 +27,7 @@ const attempts = 1000
 type server struct {
 	clock     atomic.Int64 // Unix time in ns
 	container *sessiondata.Container
-	store     *countingStore
+	store     *watchedStore
 	counts    tally
 	company   bool // others serve the same visitor at the same time
 }
@@ -43,10 +45,12 @@ func (t *tally) add(o tally) {
 	t.Reruns += o.Reruns
 }
 
-func newServer(store sessiondata.Store, company bool) (*server, error) {
-	s := &server{store: &countingStore{Store: store}, company: company}
+// newServer returns a server of the site of that name. The sessions of sites of
+// other names are not its own.
+func newServer(store sessiondata.Store, site string, company bool) (*server, error) {
+	s := &server{store: &watchedStore{Store: store}, company: company}
 	container, err := sessiondata.NewContainer(s.store, sessiondata.Config{
-		Name:       "replay",
+		Name:       site,
 		Timeout:    timeout,
 		Resolution: resolution,
 		Resolve:    mergeCounters,
@@ -57,14 +61,17 @@ func newServer(store sessiondata.Store, company bool) (*server, error) {
 	return s, err
 }
 
-// handle runs one request at its own time. isNew says whether it began a visit.
-func (s *server) handle(ctx context.Context, r request) (isNew bool, err error) {
+// handle runs one request at its own time. An error is one that ends the replay;
+// a store that fails the request is told by the entry.
+func (s *server) handle(ctx context.Context, r request, b *boots) (entry, error) {
 	s.clock.Store(r.Time.UnixNano())
+	s.store.forget()
+	e := entry{request: r}
 	var runs, before int64
-	err = s.container.Update(ctx, r.Visitor, func(session *sessiondata.Session) error {
+	err := s.container.Update(ctx, r.Visitor, func(session *sessiondata.Session) error {
 		runs++
 		before = s.store.refused.Load()
-		isNew = session.IsNew()
+		e.isNew = session.IsNew()
 		if s.company {
 			// Serving takes its time on a real site, and here next to none:
 			// the others would hardly ever come between.
@@ -72,39 +79,86 @@ func (s *server) handle(ctx context.Context, r request) (isNew bool, err error) 
 		}
 		return serve(session, r)
 	})
+	e.at = time.Now()
 	s.counts.Reruns += max(runs-1, 0)
-	if err != nil {
-		return false, err
+	switch {
+	case ctx.Err() != nil:
+		return e, context.Cause(ctx)
+	case errors.Is(err, sessiondata.ErrOutcomeUnknown):
+		e.fate = unknown
+	case errors.Is(err, sessiondata.ErrUnavailable), errors.Is(err, sessiondata.ErrGone):
+		e.fate = refused
+		return e, nil
+	case err != nil:
+		return e, fmt.Errorf("log line %d: %w", r.Line, err)
+	default:
+		s.counts.Commits++
+		if s.store.refused.Load() > before { // and yet the function did not run again
+			s.counts.Merges++
+		}
 	}
-	s.counts.Commits++
-	if s.store.refused.Load() > before { // and yet the function did not run again
-		s.counts.Merges++
+	e.added = s.store.added
+	if e.added && b != nil {
+		// The answer to an Add does not tell which boot has it.
+		s.store.ask(ctx)
 	}
-	return isNew, nil
+	e.boot = s.store.boot
+	return e, nil
 }
 
-// read reads a visitor's session as it is at that time.
-func (s *server) read(ctx context.Context, visitor string, at time.Time) (*visit, error) {
+// read reads a visitor's session as it is at that time. It is nil where there is
+// none.
+func (s *server) read(ctx context.Context, visitor string, at time.Time) (*held, error) {
 	s.clock.Store(at.UnixNano())
-	return readVisit(ctx, s.container, visitor)
+	s.store.forget()
+	v, err := readVisit(ctx, s.container, visitor)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	return &held{*v, s.store.boot}, nil
 }
 
-// countingStore counts the writes that the store refused because another came
-// first.
-type countingStore struct {
+// watchedStore takes note of what the store did for one transaction, and counts
+// the writes that it refused because another came first.
+type watchedStore struct {
 	sessiondata.Store
 	refused atomic.Int64
+
+	key   string // of the session
+	boot  uint64 // of the server that has it, as far as it was told
+	added bool   // the session was made by this transaction
 }
 
-func (s *countingStore) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	return s.count(s.Store.Add(ctx, key, value, ttl))
+func (s *watchedStore) forget() { s.key, s.boot, s.added = "", 0, false }
+
+// ask asks for the boot that has the session.
+func (s *watchedStore) ask(ctx context.Context) {
+	s.boot = 0
+	if item, err := s.Store.Get(ctx, s.key); err == nil {
+		s.boot = item.Version.Epoch
+	}
 }
 
-func (s *countingStore) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sessiondata.Version) error {
+func (s *watchedStore) Get(ctx context.Context, key string) (sessiondata.Item, error) {
+	item, err := s.Store.Get(ctx, key)
+	if err == nil {
+		s.boot = item.Version.Epoch
+	}
+	return item, err
+}
+
+func (s *watchedStore) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	err := s.count(s.Store.Add(ctx, key, value, ttl))
+	s.key, s.added = key, err == nil || errors.Is(err, sessiondata.ErrOutcomeUnknown)
+	return err
+}
+
+func (s *watchedStore) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sessiondata.Version) error {
+	s.boot = v.Epoch
 	return s.count(s.Store.CompareAndSwap(ctx, key, value, ttl, v))
 }
 
-func (s *countingStore) count(err error) error {
+func (s *watchedStore) count(err error) error {
 	if errors.Is(err, sessiondata.ErrConflict) || errors.Is(err, sessiondata.ErrExists) {
 		s.refused.Add(1)
 	}

@@ -2,26 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/seed-ad7f1900/sessiondata"
-	"github.com/seed-ad7f1900/sessiondata/memstore"
+	"github.com/seed-ad7f1900/sessiondata/storeurl"
 )
 
-// openStore opens the store that a URL names.
-func openStore(_ context.Context, storeURL string) (sessiondata.Store, error) {
-	if storeURL != "memory:" {
-		return nil, fmt.Errorf("%w: -store %q: only memory: is known", errUsage, redacted(storeURL))
+// openStore opens the store that a URL names. Nothing else of the program knows
+// where the sessions are kept.
+func openStore(ctx context.Context, storeURL string) (sessiondata.Store, error) {
+	store, err := storeurl.Open(ctx, storeURL)
+	if errors.Is(err, sessiondata.ErrInvalid) {
+		return nil, fmt.Errorf("%w: -store %q: %w", errUsage, storeurl.Redacted(storeURL), err)
 	}
-	return memstore.New(memstore.Config{}), nil
-}
-
-// redacted is a store's URL as it may be shown: without a password.
-func redacted(storeURL string) string {
-	u, err := url.Parse(storeURL)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return u.Redacted()
+	return store, err
 }

@@ -1,0 +1,182 @@
+package memcachestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+)
+
+// maxLine bounds the first line of a reply: a key of 200 bytes and four numbers
+// fit well.
+const maxLine = 512
+
+var (
+	errSurplus = errors.New("a reply that nobody asked for")
+	errForeign = errors.New("a reply that does not belong to the request")
+	errEnded   = errors.New("the connection has ended")
+)
+
+// conn is one pooled connection. One goroutine uses it at a time.
+type conn struct {
+	sock   *socket
+	nc     net.Conn // sock, or TLS over it
+	client *memcache.Client
+	boot   boot
+	gen    uint64    // of the pool when it was made
+	idle   time.Time // since when
+	closed bool
+	ex     exchange
+}
+
+// exchange is what the wire showed of one request and its reply.
+type exchange struct {
+	sent  int    // bytes of the request handed to the system
+	cut   bool   // a write failed: the request is not complete and cannot be carried out
+	got   int    // bytes received
+	line  []byte // the first line of the reply, as far as it was received
+	whole bool   // line ends with its \n
+	check func(line []byte) error
+}
+
+func newConn(sock *socket, nc net.Conn) *conn {
+	c := &conn{sock: sock, nc: nc}
+	c.ex.line = make([]byte, 0, maxLine)
+	handed := false
+	addr := nc.RemoteAddr()
+	c.client = memcache.NewFromSelector(onlyServer{madeAddr{addr.Network(), addr.String()}})
+	c.client.MaxIdleConns = 1
+	c.client.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		if handed {
+			return nil, errEnded
+		}
+		handed = true
+		return wire{nc, c}, nil
+	}
+	return c
+}
+
+func (c *conn) close() {
+	if !c.closed {
+		c.closed = true
+		c.sock.Close() // without the goodbye of TLS, for which a hung server may have no room
+	}
+}
+
+// begin starts an exchange that must end by deadline. check is asked about the
+// first line of the reply before the client sees it.
+func (c *conn) begin(deadline time.Time, check func(line []byte) error) error {
+	c.ex = exchange{line: c.ex.line[:0], check: check}
+	return c.nc.SetDeadline(deadline)
+}
+
+// exact reports whether the reply ended where it should have: after its first
+// line, and for a value after the value, its line end and END.
+func (ex *exchange) exact(value int, hit bool) bool {
+	want := len(ex.line)
+	if hit {
+		want += value + len("\r\nEND\r\n")
+	}
+	return ex.whole && ex.got == want
+}
+
+// wire is the connection as gomemcache sees it. The client renews its deadline
+// with every item, so that a server that trickles is waited for without end:
+// here the deadline stays where begin put it.
+type wire struct {
+	net.Conn
+	c *conn
+}
+
+func (w wire) SetDeadline(time.Time) error      { return nil }
+func (w wire) SetReadDeadline(time.Time) error  { return nil }
+func (w wire) SetWriteDeadline(time.Time) error { return nil }
+
+func (w wire) Close() error {
+	w.c.close()
+	return nil
+}
+
+func (w wire) Write(p []byte) (int, error) {
+	n, err := w.c.nc.Write(p)
+	w.c.ex.sent += n
+	w.c.ex.cut = w.c.ex.cut || err != nil
+	return n, err
+}
+
+func (w wire) Read(p []byte) (int, error) {
+	n, err := w.c.nc.Read(p)
+	if ferr := w.c.ex.receive(p[:n]); ferr != nil {
+		return 0, ferr
+	}
+	return n, err
+}
+
+func (ex *exchange) receive(p []byte) error {
+	ex.got += len(p)
+	if ex.whole {
+		return nil
+	}
+	rest := p
+	if i := bytes.IndexByte(p, '\n'); i >= 0 {
+		ex.whole, rest = true, p[:i+1]
+	}
+	if len(ex.line)+len(rest) > maxLine {
+		ex.whole = false
+		return errForeign
+	}
+	ex.line = append(ex.line, rest...)
+	if ex.whole && ex.check != nil {
+		return ex.check(ex.line)
+	}
+	return nil
+}
+
+// checkValue is the check of a get: the client allocates what the line promises
+// and takes a value of any key, so both are looked at before.
+func checkValue(line []byte, key string, max int) error {
+	rest, ok := bytes.CutPrefix(line, []byte("VALUE "))
+	if !ok {
+		if string(line) == "END\r\n" || isRefusal(line) {
+			return nil
+		}
+		return errForeign
+	}
+	name, rest, _ := bytes.Cut(rest, []byte(" "))
+	_, rest, _ = bytes.Cut(rest, []byte(" ")) // flags
+	size, _, _ := bytes.Cut(rest, []byte(" "))
+	n, err := strconv.Atoi(string(size))
+	if err != nil || n < 0 || n > max || string(name) != key {
+		return errForeign
+	}
+	return nil
+}
+
+// checkAnswer is the check of a write.
+func checkAnswer(line []byte) error {
+	switch string(line) {
+	case "STORED\r\n", "NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n":
+		return nil
+	}
+	if isRefusal(line) {
+		return nil
+	}
+	return errForeign
+}
+
+// madeAddr is an address whose text is made once: the client asks for it twice in
+// each request, to find its pool.
+type madeAddr struct{ network, text string }
+
+func (a madeAddr) Network() string { return a.network }
+func (a madeAddr) String() string  { return a.text }
+
+// onlyServer is the selector of a client that has one connection and no choice.
+type onlyServer struct{ addr net.Addr }
+
+func (o onlyServer) PickServer(string) (net.Addr, error) { return o.addr, nil }
+func (o onlyServer) Each(fn func(net.Addr) error) error  { return fn(o.addr) }

@@ -1,0 +1,215 @@
+package sessiondata_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	sd "github.com/seed-ad7f1900/sessiondata"
+	"github.com/seed-ad7f1900/sessiondata/memstore"
+	"github.com/seed-ad7f1900/sessiondata/storetest"
+)
+
+// renewAfter renews a session with a grace period and returns its new id.
+func renewAfter(t *testing.T, c *sd.Container, id string, grace time.Duration) (next string) {
+	update(t, c, id, func(s *sd.Session) {
+		var err error
+		next, err = s.RenewAfter(grace)
+		require.NoError(t, err)
+	})
+	return next
+}
+
+// whereIs returns the id under which a session is found by way of id; "": it is
+// not.
+func whereIs(t *testing.T, c *sd.Container, id string) string {
+	tx := sd.Begin()
+	defer func() { require.NoError(t, tx.Rollback()) }()
+	s, err := c.Existing(t.Context(), tx, id)
+	if errors.Is(err, sd.ErrNotFound) {
+		return ""
+	}
+	require.NoError(t, err)
+	return s.ID()
+}
+
+func TestWithinTheGraceTheOldIDLeadsToTheRenewedSession(t *testing.T) {
+	for _, keys := range [][]sd.Key{nil, {key(1)}} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memstore.New(memstore.Config{})
+			c := sealing(t, store, "c", keys...)
+			set(t, c, "old", "p", "k", "v")
+			next := renewAfter(t, c, "old", 10*time.Second)
+			require.NotContains(t, string(dump(t, store)), next, "the new id is in the store")
+
+			require.Equal(t, next, whereIs(t, c, "old"))
+			require.Equal(t, next, whereIs(t, c, next))
+			set(t, c, "old", "p", "k2", "by the old id")
+			require.Equal(t, map[string]map[string]any{"p": {"k": "v", "k2": "by the old id"}}, stored(t, c, next))
+
+			// One handle per session, by whichever id.
+			tx := sd.Begin()
+			a, b := open(t, c, tx, "old"), open(t, c, tx, next)
+			require.Same(t, a, b)
+			require.NoError(t, tx.Rollback())
+			tx = sd.Begin()
+			a, b = open(t, c, tx, next), open(t, c, tx, "old")
+			require.Same(t, a, b)
+			require.NoError(t, tx.Rollback())
+
+			time.Sleep(10*time.Second + 1)
+			require.Empty(t, whereIs(t, c, "old"))
+			require.Equal(t, next, whereIs(t, c, next))
+			set(t, c, "old", "p", "k", "another session")
+			require.NotEqual(t, stored(t, c, "old"), stored(t, c, next))
+		})
+	}
+}
+
+func TestAtGraceZeroTheOldIDIsDead(t *testing.T) {
+	c := sealing(t, memstore.New(memstore.Config{}), "c")
+	set(t, c, "old", "p", "k", "v")
+	next := renewAfter(t, c, "old", 0)
+	require.Empty(t, whereIs(t, c, "old"))
+	require.Equal(t, next, whereIs(t, c, next))
+
+	tx, s := begin(t, c, next)
+	_, err := s.RenewAfter(-1)
+	require.ErrorIs(t, err, sd.ErrInvalid)
+	require.Equal(t, sd.Unmodified, s.Status())
+	require.NoError(t, tx.Rollback())
+}
+
+func TestAWriterInFlightUnderTheOldIDKeepsItsChange(t *testing.T) {
+	c := sealing(t, memstore.New(memstore.Config{}), "c")
+	set(t, c, "old", "p", "k", 1)
+	tx, s := begin(t, c, "old")
+	require.NoError(t, s.Pkg("p").Set("in flight", 2))
+	next := renewAfter(t, c, "old", time.Minute)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, next, s.ID(), "the writer learns the new id")
+	require.Equal(t, map[string]map[string]any{"p": {"k": int64(1), "in flight": int64(2)}}, stored(t, c, next))
+
+	// And Destroy under the old id ends the session.
+	tx, s = begin(t, c, "old")
+	require.NoError(t, s.Destroy())
+	after := renewAfter(t, c, next, time.Minute)
+	require.NoError(t, tx.Commit(t.Context()))
+	for _, id := range []string{"old", next, after} {
+		require.Empty(t, whereIs(t, c, id))
+	}
+}
+
+func TestParallelRenewalsLeaveOneIDAndNobodyLoggedOut(t *testing.T) {
+	c := sealing(t, memstore.New(memstore.Config{}), "c")
+	set(t, c, "old", "p", "k", 1)
+	const n = 8
+	var txs []*sd.Txn
+	var sessions []*sd.Session
+	for i := range n {
+		tx, s := begin(t, c, "old")
+		require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), i))
+		_, err := s.RenewAfter(time.Minute)
+		require.NoError(t, err)
+		txs, sessions = append(txs, tx), append(sessions, s)
+	}
+	for _, tx := range txs {
+		require.NoError(t, tx.Commit(t.Context()))
+	}
+	live := whereIs(t, c, "old")
+	require.NotEmpty(t, live)
+	for _, s := range sessions {
+		require.Equal(t, live, whereIs(t, c, s.ID()))
+	}
+	require.Len(t, stored(t, c, live)["p"], n+1, "a change was lost")
+}
+
+func TestAPeriodicRenewalHappensOncePerPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		c, err := sd.NewContainer(store, sd.Config{RenewEvery: time.Minute, RenewGrace: 10 * time.Second, Conflict: sd.Merge})
+		require.NoError(t, err)
+		set(t, c, "jar 0", "p", "n", 0)
+		var mu sync.Mutex
+		jar, ids := "jar 0", map[string]bool{"jar 0": true}
+		const requests = 100 // of each browser tab, one every 3 seconds
+		var writes atomic.Int64
+		var wg sync.WaitGroup
+		for tab := range 16 {
+			wg.Go(func() {
+				for i := range requests {
+					mu.Lock()
+					id := jar
+					mu.Unlock()
+					reads := (tab+i)%3 == 0 // a request that only reads renews, too
+					var s *sd.Session
+					err := sd.Retry{Attempts: 100}.Run(t.Context(), func(tx *sd.Txn) (err error) {
+						if s, err = c.Existing(t.Context(), tx, id); err != nil || reads {
+							return err
+						}
+						return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
+					})
+					if err != nil {
+						t.Errorf("a request was anonymous, or failed: %v", err)
+						return
+					}
+					if !reads {
+						writes.Add(1)
+					}
+					mu.Lock()
+					jar, ids[s.ID()] = s.ID(), true
+					mu.Unlock()
+					time.Sleep(3 * time.Second)
+				}
+			})
+		}
+		wg.Wait()
+		require.Len(t, ids, 1+4, "after 60, 120, 180 and 240 of 297 seconds")
+		require.Equal(t, map[string]map[string]any{"p": {"n": writes.Load()}}, stored(t, c, jar), "a change was lost")
+	})
+}
+
+// A client that dies at any write of a renewal with grace leaves the session
+// reachable by the old id, and by at most one more.
+func TestARenewalThatDiesHalfWayLosesNobody(t *testing.T) {
+	for _, fate := range []storetest.Fault{storetest.DieBefore, storetest.DieAfter, storetest.LoseReply, storetest.LoseRequest} {
+		for _, beside := range []bool{false, true} {
+			for n := 1; n <= 8; n++ {
+				synctest.Test(t, func(t *testing.T) {
+					store := memstore.New(memstore.Config{})
+					c := sealing(t, store, "c")
+					set(t, c, "old", "p", "k", "v")
+					faulty := storetest.NewFaulty(store, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{n: fate}})
+					fc := sealing(t, faulty, "c")
+					tx, s := begin(t, fc, "old")
+					next, err := s.RenewAfter(time.Minute)
+					require.NoError(t, err)
+					if beside {
+						require.NoError(t, open(t, fc, tx, "beside").Pkg("p").Set("k", "w"))
+					}
+					said := tx.Commit(t.Context())
+					what := fmt.Sprintf("write %d is %v, beside %t: %v", n, fate, beside, said)
+					at := whereIs(t, c, "old")
+					require.Contains(t, []string{"old", next}, at, what)
+					if said == nil {
+						require.Equal(t, next, at, what)
+					} else if !errors.Is(said, sd.ErrOutcomeUnknown) {
+						require.Equal(t, "old", at, what)
+					}
+					if beside {
+						require.Equal(t, at == next, whereIs(t, c, "beside") != "", what)
+					}
+					time.Sleep(10 * time.Second) // past the deadline of an intent
+					set(t, c, "old", "p", "k2", "again")
+					require.Equal(t, map[string]map[string]any{"p": {"k": "v", "k2": "again"}}, stored(t, c, at), what)
+				})
+			}
+		}
+	}
+}
