@@ -210,6 +210,9 @@ func TestRule13_AnyWriteMeetsAFault(t *testing.T) {
 							what := fmt.Sprintf("write %d meets %v, the next %v; Commit said %v", k, first, second, said)
 							time.Sleep(later)
 							w.holdsTo(inner, -1, said, what)
+							if second == storetest.None {
+								require.NotErrorIs(t, said, sd.ErrOutcomeUnknown, what) // asking can tell
+							}
 							faulty.Flush()
 							w.holdsTo(inner, -1, said, what)
 							w.writeAll(inner, what)
@@ -274,4 +277,40 @@ func TestIntents_LostDecisionOfARenewedPrimary(t *testing.T) {
 		require.NoError(t, tx.Commit(t.Context()))
 		require.Equal(t, []any{int64(1), int64(1)}, holding(t, c, ids...))
 	})
+}
+
+// That of a session that was destroyed tells by the note.
+func TestIntents_LostDecisionOfADestroyedPrimary(t *testing.T) {
+	w, c := storeA(t)
+	ids := ascending(t, 2)
+	fill(t, c, 0, ids...)
+	tx := writing(t, c, 1, ids[1])
+	require.NoError(t, open(t, c, tx, ids[0]).Destroy())
+	w.answer(at(3, func(_ call, pass func() error) error {
+		_ = pass()
+		return errNoReply
+	}))
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, []any{nil, int64(1)}, holding(t, c, ids...))
+}
+
+// An item that is no longer the one with the intent, when all are read back, is
+// not written over: the store has lost it, and somebody has made another one.
+func TestIntents_OneThatIsUndoneBeforeItIsReadBack(t *testing.T) {
+	w, c := storeA(t)
+	ids := ascending(t, 3)
+	fill(t, c, 0, ids...)
+	tx := writing(t, c, 1, ids...)
+	w.answer(func(call call, pass func() error) error {
+		if call.op == "get" && call.key == keyOf(t, "a", ids[1]) && call.n <= 3 {
+			it, err := w.Store.Get(t.Context(), call.key)
+			require.NoError(t, err)
+			require.NoError(t, w.Store.CompareAndDelete(t.Context(), call.key, it.Version))
+			fill(t, containerA(t, w.Store), 7, ids[1])
+		}
+		return pass()
+	})
+	require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrConflict)
+	w.answer(nil)
+	require.Equal(t, []any{int64(0), int64(7), int64(0)}, holding(t, c, ids...))
 }

@@ -243,3 +243,27 @@ func TestJoinLast_AClientThatDiesAtAnyWrite(t *testing.T) {
 		}
 	}
 }
+
+// The write that moves the deadline is sent again where it did not arrive.
+func TestIntents_LastParticipantMovesTheDeadlineAlsoWhenTheRequestIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := storeA(t)
+		ids := ascending(t, 2)
+		fill(t, c, 0, ids...)
+		tx := writing(t, c, 1, ids...)
+		require.NoError(t, tx.JoinLast(new(inTime)))
+		require.NoError(t, tx.Join(&member{diary: new(diary), prepare: func() error {
+			time.Sleep(4 * time.Second)
+			return nil
+		}}))
+		w.answer(at(3, func(call, func() error) error { return errNoReply }))
+		early := containerA(t, w.Store, sd.Config{Now: ahead(4 * time.Second), CommitTimeout: time.Minute})
+		go func() {
+			time.Sleep(time.Second)
+			written(t, early, ids[1])
+		}()
+		require.NoError(t, tx.Commit(t.Context()))
+		time.Sleep(later)
+		require.Equal(t, []any{int64(1), int64(1)}, holding(t, c, ids...))
+	})
+}

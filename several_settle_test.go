@@ -71,14 +71,25 @@ func TestIntents_ThePrimaryIsAskedAlsoWhereItsSessionHasExpired(t *testing.T) {
 
 // The item lives as long as the longest-lived body, at every step.
 func TestIntents_ItemsLiveAsLongAsTheLongestLivedBody(t *testing.T) {
-	for _, longest := range []time.Duration{3 * time.Hour, sd.NoTimeout} {
+	for i, longest := range []time.Duration{3 * time.Hour, sd.NoTimeout, 3 * time.Hour, sd.NoTimeout, 3 * time.Hour} {
 		w, c := storeA(t)
 		ids := ascending(t, 3)
 		fill(t, c, 0, ids...)
-		update(t, c, ids[2], func(s *sd.Session) { require.NoError(t, s.SetTimeout(longest)) })
+		longLived := func(timeout time.Duration) func(*sd.Session) {
+			return func(s *sd.Session) { require.NoError(t, s.SetTimeout(timeout)) }
+		}
+		if i%2 == 0 { // as it was loaded
+			update(t, c, ids[2], longLived(longest))
+		}
 		w.forget()
 		tx := writing(t, c, 1, ids...)
 		require.NoError(t, open(t, c, tx, ids[1]).Destroy())
+		switch {
+		case i == 4: // only as it was loaded
+			longLived(0)(open(t, c, tx, ids[2]))
+		case i%2 == 1: // only as it will be
+			longLived(longest)(open(t, c, tx, ids[2]))
+		}
 		require.NoError(t, tx.Commit(t.Context()))
 		ttl := func(timeout time.Duration) time.Duration {
 			if timeout == sd.NoTimeout {
@@ -93,8 +104,12 @@ func TestIntents_ItemsLiveAsLongAsTheLongestLivedBody(t *testing.T) {
 			}
 		}
 		long, own := ttl(longest), ttl(time.Hour)
+		installed := long
+		if i == 4 {
+			installed = own
+		}
 		// Three intents, the decision, one install, the clearing of the note.
-		require.Equal(t, []time.Duration{long, long, long, long, long, own}, ttls)
+		require.Equal(t, []time.Duration{long, long, long, long, installed, own}, ttls)
 	}
 }
 
