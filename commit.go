@@ -95,6 +95,7 @@ func (s *Session) delta() *delta {
 		}
 		d.pkgs = append(d.pkgs, pkgDelta{name: p.name, keys: keys})
 	}
+	d.withMember(s)
 	return d
 }
 
@@ -106,6 +107,9 @@ func (s *Session) readSet() *readSet {
 			r.pkgs = append(r.pkgs, pkgReads{name: p.name, keys: p.reads.keys, listed: p.listed})
 		}
 	}
+	if s.memberRead {
+		r.pkgs = append(r.pkgs, pkgReads{name: subjectPkg, keys: []string{labelKey, subjectKey}})
+	}
 	return r
 }
 
@@ -113,10 +117,10 @@ func (r *readSet) empty() bool { return len(r.pkgs) == 0 && !r.listed && !r.time
 
 func (d *delta) empty() bool { return len(d.pkgs) == 0 && d.timeout == nil }
 
-// image returns the bytes of the session as this commit leaves it, and the time
-// to keep them.
-func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
-	d, err := w.draft()
+// image returns the bytes of the session as this commit leaves it under an id,
+// and the time to keep them.
+func (w *write) image(key storageKey, id string) ([]byte, time.Duration, error) {
+	d, err := w.draft(id)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -128,8 +132,8 @@ func (w *write) image(key storageKey) ([]byte, time.Duration, error) {
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
-// draft applies todo to cur.
-func (w *write) draft() (*draft, error) {
+// draft applies todo to cur, for a session of that id.
+func (w *write) draft(id string) (*draft, error) {
 	cfg := &w.s.c.cfg
 	now := nanos(cfg.Now())
 	d := &draft{prev: w.cur}
@@ -151,7 +155,11 @@ func (w *write) draft() (*draft, error) {
 	if w.todo.timeout != nil {
 		d.timeout = w.todo.timeout.value
 	}
-	for _, p := range w.todo.pkgs {
+	pkgs, err := w.sealed(w.todo.pkgs, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pkgs {
 		base, err := w.cur.live(p.name, now)
 		if err != nil {
 			return nil, err
@@ -194,7 +202,7 @@ func (w *write) run(budget, ctx context.Context) error {
 				return err
 			}
 		}
-		raw, ttl, err := w.image(w.key)
+		raw, ttl, err := w.image(w.key, w.id)
 		if err != nil {
 			return err
 		}
@@ -318,7 +326,7 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	if err != nil {
 		return false, w.orTired(budget, err)
 	}
-	if m == nil || w.s.c.lease(m).expired(nanos(w.s.c.cfg.Now())) {
+	if w.s.absent(m) {
 		if w.s.base != nil {
 			w.stats.absent = m == nil
 			return false, ErrGone

@@ -35,6 +35,8 @@ type Config struct {
 	// pauses, and questions after a lost reply. A commit over several sessions
 	// that is not decided by then is undone by whoever meets it. Default 5 s.
 	CommitTimeout time.Duration
+	MaxSessions   int              // sessions of one subject (Session.SetSubject) at a time, at most MaxListed; 0: any number
+	AtMaxSessions LimitPolicy      // what a login above MaxSessions does; default RefuseNew
 	MaxSize       int              // largest encoded session in bytes; default 1 MiB less 2 KiB, which fits memcached's default item size
 	Now           func() time.Time // default time.Now
 	List          ListPolicy       // what All does over a store that cannot list; default ListError
@@ -75,12 +77,13 @@ const (
 // Container is a session data container: it hands out the sessions of one kind.
 // It is safe for concurrent use and holds no session between transactions.
 type Container struct {
-	store  Store // counting where there is a Trace
-	home   Store // as it was given: by it two stores are told apart
-	cfg    Config
-	ring   ring
-	closed atomic.Bool
-	warned sync.Once // of a store that cannot list
+	store    Store // counting where there is a Trace
+	home     Store // as it was given: by it two stores are told apart
+	cfg      Config
+	ring     ring
+	subjects *subjects
+	closed   atomic.Bool
+	warned   sync.Once // of a store that cannot list
 }
 
 // NewContainer checks cfg and returns every fault in it as one error that
@@ -132,6 +135,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	keys := newRing(cfg.Keys, fault)
 	cfg.Keys = nil // only what was made of them is kept
 	setDefaults(&cfg)
+	checkLimit(&cfg, fault)
 	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
 		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
 	}
@@ -142,6 +146,7 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	if cfg.Trace != nil {
 		c.store = meteredStore{store}
 	}
+	c.subjects = newSubjects(c)
 	return c, nil
 }
 

@@ -36,6 +36,9 @@ var (
 	// ErrUnsupportedVersion: stored by a newer version of this library, or
 	// with a codec that this container does not have. Left as it is.
 	ErrUnsupportedVersion = errors.New("sessiondata: stored session has an unsupported format")
+	// ErrTooMany: the subject has Config.MaxSessions sessions already. Nothing
+	// was written.
+	ErrTooMany = errors.New("sessiondata: too many sessions of the subject")
 	// ErrKeyNotFound: the package has no such key.
 	ErrKeyNotFound = errors.New("sessiondata: no such key")
 	// ErrInvalidID: the session id is empty or longer than MaxID bytes.

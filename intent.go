@@ -246,7 +246,11 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 			return nil, 0, err
 		}
 	} else {
-		d, err := w.draft()
+		id := w.id
+		if it.renewed {
+			id = w.s.newID
+		}
+		d, err := w.draft(id)
 		if err == nil {
 			err = d.fits(it.key, limit-room)
 		}

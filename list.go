@@ -238,9 +238,11 @@ func (s *Stored) Packages() []string {
 		return nil
 	}
 	pkgs := m.livePkgs(s.at)
-	names := make([]string, pkgs.n)
-	for i := range names {
-		names[i] = string(pkgs.name(i))
+	names := make([]string, 0, pkgs.n)
+	for i := range pkgs.n {
+		if name := string(pkgs.name(i)); name != subjectPkg {
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -280,6 +282,9 @@ func (s *Stored) Get(pkg, key string, dst any) error {
 }
 
 func (s *Stored) pkg(name string) (Codec, table, error) {
+	if name == subjectPkg {
+		return nil, table{}, ErrKeyNotFound // the library's own
+	}
 	m, err := s.open()
 	if err != nil {
 		return nil, table{}, err

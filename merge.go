@@ -163,7 +163,7 @@ func (m *merger) mergeKey(at PkgKey, base, theirs Value, mine keyDelta) (*keyDel
 		// mine
 	case wanted.Equal(theirs) && !mine.read:
 		return nil, nil
-	case m.resolve == nil:
+	case m.resolve == nil, at.Pkg == subjectPkg: // whose session it is no Resolver settles
 		m.refused = append(m.refused, at)
 		return nil, nil
 	default:

@@ -61,13 +61,17 @@ func TestRule03_AfterTheEndEveryMethodAnswersErrTxnDoneOrAZeroValue(t *testing.T
 				"RenewAfter": func() error { _, err := s.RenewAfter(1); return err },
 				"SetTimeout": func() error { return s.SetTimeout(time.Hour) },
 				"DeletePkg":  func() error { return s.DeletePkg("p") },
+				"SetSubject": func() error { return s.SetSubject("shop", "alice") }, "ClearSubject": s.ClearSubject,
+				"SetLabel": func() error { return s.SetLabel("phone") },
 			}
 			ofSessionOther := map[string]func() any{
 				"Packages": func() any { return len(s.Packages()) }, "IsNew": func() any { return s.IsNew() },
 				"Status": func() any { return s.Status() }, "Created": func() any { return s.Created() },
 				"LastAccess": func() any { return s.LastAccess() }, "AccessDue": func() any { return s.AccessDue() },
 				"Deadline": func() any { return s.Deadline() }, "Timeout": func() any { return s.Timeout() },
-				"ID": nil, "Txn": nil, "Pkg": nil,
+				"Subject": func() any { audience, subject := s.Subject(); return audience + subject },
+				"Label":   func() any { return s.Label() },
+				"ID":      nil, "Txn": nil, "Pkg": nil, "Ref": nil,
 			}
 			ofPkg := map[string]func() error{
 				"Get": func() error { return p.Get("k", new(int)) }, "Set": func() error { return p.Set("k", 2) },

@@ -16,7 +16,8 @@ import (
 // goroutines of its transaction.
 //
 // Names of packages and keys are free text of at most MaxName bytes; a longer
-// one is ErrInvalid. If the stored package is broken, methods that return an
+// one is ErrInvalid, and so is the package "\x00subject", which the library keeps
+// for itself. If the stored package is broken, methods that return an
 // error answer ErrCorrupt, the others show it empty, and the transaction can
 // only fail with ErrCorrupt.
 type PkgData struct {
@@ -294,6 +295,9 @@ func (p *PkgData) readable(key string) error {
 	}
 	if len(p.name) > MaxName || len(key) > MaxName {
 		return fmt.Errorf("%w: the name of a package or key is longer than %d bytes", ErrInvalid, MaxName)
+	}
+	if p.name == subjectPkg {
+		return fmt.Errorf("%w: the name of the package is kept for the session's subject", ErrInvalid)
 	}
 	return p.usable()
 }

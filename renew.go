@@ -30,7 +30,7 @@ func (w *write) renew(budget, ctx context.Context) error {
 		}
 	}
 	against := w.against
-	raw, ttl, err := w.image(next)
+	raw, ttl, err := w.image(next, w.s.newID)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (
 // replace writes the merged session over the one that this commit has placed
 // under the new id.
 func (w *write) replace(ctx context.Context, key storageKey) error {
-	raw, ttl, err := w.image(key)
+	raw, ttl, err := w.image(key, w.s.newID)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,14 @@ type Session struct {
 	timeoutRead bool
 	listed      bool // the set of packages was read
 
+	// The subject: see subject.go and subject_commit.go.
+	stored, member *membership // as in base, and as it is now; nil: none
+	memberRead     bool
+	spared         int64  // the later epoch that does not count for this session; 0: there is none
+	buried         uint64 // birth id of the revoked session that was found
+	enrolled       *enrolment
+	recorded       bool // the access was recorded alone
+
 	trace *sessionTrace // nil: the container has no Trace
 }
 
@@ -162,13 +170,13 @@ func (s *Session) Packages() []string {
 		names = make([]string, 0, stored.n+len(s.pkgs))
 		for i := range stored.n {
 			name := string(stored.name(i))
-			if _, touched := s.findPkg(name); !touched {
+			if _, touched := s.findPkg(name); !touched && name != subjectPkg {
 				names = append(names, name)
 			}
 		}
 	}
 	for _, p := range s.pkgs {
-		if p.usable() == nil && p.count() > 0 {
+		if p.name != subjectPkg && p.usable() == nil && p.count() > 0 {
 			names = append(names, p.name)
 		}
 	}
@@ -202,7 +210,7 @@ func (s *Session) status() Status {
 	switch {
 	case s.destroyed:
 		return Destroyed
-	case s.renewed(), s.timeout != s.storedTimeout():
+	case s.renewed(), s.timeout != s.storedTimeout(), s.member != s.stored:
 		return Modified
 	}
 	for _, p := range s.pkgs {

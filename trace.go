@@ -70,7 +70,8 @@ type Trace struct {
 	AccessDropped func(context.Context, SessionRef, error)
 }
 
-// SessionRef names a session in traces and listings, without its id.
+// SessionRef names a session in traces and listings, without its id; and to
+// Container.Revoke.
 type SessionRef struct {
 	Container string // Config.Name
 	// Hash is 16 hexadecimal digits of a hash of the storage key, which itself is
@@ -82,8 +83,12 @@ type SessionRef struct {
 func (r SessionRef) String() string { return r.Container + "/" + r.Hash }
 
 func newSessionRef(c *Container, key string) SessionRef {
+	return SessionRef{Container: c.cfg.Name, Hash: refHashOf(key)}
+}
+
+func refHashOf(key string) string {
 	hash := sha256.Sum256([]byte(key))
-	return SessionRef{Container: c.cfg.Name, Hash: hex.EncodeToString(hash[:8])}
+	return hex.EncodeToString(hash[:8])
 }
 
 // LoadInfo tells of one session being loaded.

@@ -114,18 +114,28 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 
 // arrive reads the session, following forwards from an id that was renewed: s is
 // then the session under the id that they lead to, one round trip each. Where
-// nothing is there any more, it is a new one under the id asked for.
+// nothing is there any more, or what was revoked, it is a new one under the id
+// asked for.
 func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
 	id, key := s.id, s.key
 	first, err := s.c.truth(ctx, key)
 	t := first
-	for range maxForwards {
-		if err != nil || t.body != nil {
-			return t, err
-		}
-		to, ok, err := s.c.follow(s.id, s.key, t.forwarded)
+	for n := 0; ; n++ {
 		if err != nil {
 			return t, err
+		}
+		if t.body != nil {
+			if err := s.admit(ctx, &t); err != nil || t.body != nil {
+				return t, err
+			}
+			break // it was revoked
+		}
+		if n == maxForwards {
+			break
+		}
+		to, ok, ferr := s.c.follow(s.id, s.key, t.forwarded)
+		if ferr != nil {
+			return t, ferr
 		}
 		if !ok {
 			break
@@ -133,9 +143,7 @@ func (u *unit) arrive(ctx context.Context, s *Session) (truth, error) {
 		if err := u.alias(s, to); err != nil {
 			return t, err
 		}
-		if t, err = s.c.truth(ctx, s.key); err != nil {
-			return t, err
-		}
+		t, err = s.c.truth(ctx, s.key)
 	}
 	if s.key != key && t.body == nil {
 		u.tx.mu.Lock()
@@ -230,6 +238,9 @@ func (u *unit) Prepare(ctx context.Context) error {
 		return err
 	}
 	u.budget, u.cancel = commitBudget(ctx, u.commitTimeout())
+	if err := u.enrol(u.budget, changed); err != nil {
+		return err
+	}
 	switch {
 	case len(changed) == 0:
 	case len(changed) == 1 && !u.others && !u.last && !serializable:
@@ -276,7 +287,7 @@ func validate(ctx context.Context, sessions []*Session) error {
 		if err != nil {
 			return undecided(err)
 		}
-		if t.body != nil && s.c.lease(t.body).expired(nanos(s.c.cfg.Now())) {
+		if s.absent(t.body) {
 			t.body = nil
 		}
 		keys, err := changedReads(s.base, t.body, reads, nanos(s.c.cfg.Now()))
@@ -341,13 +352,16 @@ func (u *unit) decide(ctx context.Context) error {
 // Commit installs what was decided and records the accesses that are due, all at
 // once. A failure of either is dropped: intents are settled by whoever meets
 // them, and where an access was not recorded somebody was quicker, or the next
-// one will be.
+// one will be. Then the indexes of subjects learn what they have to.
 func (u *unit) Commit(ctx context.Context) error {
 	if u.trace != nil {
 		u.trace.committed = true
 	}
-	var due []*Session
+	var due, relisted []*Session
 	for _, s := range u.sessions {
+		if s.relists() {
+			relisted = append(relisted, s)
+		}
 		if s.due && s.status() == Unmodified && ctx.Err() == nil {
 			due = append(due, s)
 		}
@@ -357,25 +371,36 @@ func (u *unit) Commit(ctx context.Context) error {
 	if finish {
 		tasks++
 	}
-	if tasks == 0 {
+	if tasks == 0 && len(relisted) == 0 {
 		return nil
 	}
 	ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 	defer cancel()
-	return inParallel(tasks, func(i int) error {
+	_ = inParallel(tasks, func(i int) error {
 		if i < len(due) {
-			due[i].trace.recorded(due[i].recordAccess(ctx))
+			err := due[i].recordAccess(ctx)
+			due[i].recorded = err == nil
+			due[i].trace.recorded(err)
 		} else {
 			u.joint.finish(ctx)
 		}
 		return nil
 	})
+	for _, s := range relisted {
+		s.relist(ctx)
+	}
+	return nil
 }
 
-// Rollback takes back the intents. The single write has nothing to undo: it is
-// the decision itself.
+// Rollback takes back the intents, and the places taken in indexes of subjects.
+// The single write has nothing to undo: it is the decision itself.
 func (u *unit) Rollback(ctx context.Context) error {
 	defer u.release()
+	if slices.ContainsFunc(u.sessions, func(s *Session) bool { return s.enrolled != nil }) {
+		ctx, cancel := commitBudget(ctx, u.commitTimeout())
+		defer cancel()
+		defer u.withdrawEnrolments(ctx)
+	}
 	if j := u.joint; j != nil && !j.decided {
 		ctx, cancel := commitBudget(u.metered(ctx), u.commitTimeout())
 		defer cancel()

@@ -31,6 +31,9 @@ type conn struct {
 	idle   time.Time // since when
 	closed bool
 	ex     exchange
+	// interrupt ends the request under way: a field, so that a request does not
+	// allocate it.
+	interrupt func()
 }
 
 // exchange is what the wire showed of one request and its reply.
@@ -46,6 +49,7 @@ type exchange struct {
 func newConn(sock *socket, nc net.Conn) *conn {
 	c := &conn{sock: sock, nc: nc}
 	c.ex.line = make([]byte, 0, maxLine)
+	c.interrupt = func() { c.sock.SetDeadline(time.Unix(1, 0)) }
 	handed := false
 	addr := nc.RemoteAddr()
 	c.client = memcache.NewFromSelector(onlyServer{madeAddr{addr.Network(), addr.String()}})

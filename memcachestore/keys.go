@@ -111,7 +111,7 @@ func (s *server) dump(ctx context.Context, mode string, here func(key string) bo
 		return nil, err
 	}
 	defer c.close()
-	interrupt := context.AfterFunc(ctx, func() { c.sock.SetDeadline(time.Unix(1, 0)) })
+	interrupt := context.AfterFunc(ctx, c.interrupt)
 	defer interrupt()
 	// The command stands alone: the server takes no other before its end.
 	if _, err := io.WriteString(c.nc, "lru_crawler metadump "+mode+"\r\n"); err != nil {

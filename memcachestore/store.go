@@ -149,7 +149,7 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 		size = 1 << 30 // the largest that memcached can be told (-I)
 	}
 	c.begin(start.Add(s.cfg.Timeout), func(line []byte) error { return checkValue(line, key, size) })
-	interrupt := context.AfterFunc(ctx, func() { c.sock.SetDeadline(time.Unix(1, 0)) })
+	interrupt := context.AfterFunc(ctx, c.interrupt)
 	it, err := c.client.Get(key)
 	interrupted := !interrupt()
 
