@@ -28,8 +28,9 @@ import (
 //	         subject's index; then the session. Dies between: as a renewal. The
 //	         other way round Revoke could end a session that is another's by now.
 //	EndOldest  index: the new one in, the oldest out; then the new session; then
-//	         the oldest is removed. Dies before the last: the oldest lives, not
-//	         listed, until it lists itself again; there being no room, it ends.
+//	         the oldest is removed, and a look at the index tells whether the new
+//	         one is not the oldest by now. Dies before the last: the oldest lives,
+//	         not listed, until it lists itself again; there being no room, it ends.
 //
 // There is no moment at which a session is written whose stamp the index has not
 // given, so none that Revoke cannot end.
@@ -174,8 +175,9 @@ func (x *subjects) endOldest(ix *subjectIndex, e *enrolment, spare refHash) {
 	slices.SortStableFunc(refs, func(a, b refHash) int { return cmp.Compare(ix.entries[a].since, ix.entries[b].since) })
 	for left := len(refs); left > most && len(refs) > 0; refs = refs[1:] {
 		if refs[0] != spare {
-			e.ended = append(e.ended, place{refs[0], ix.entries[refs[0]].key})
-			delete(ix.entries, refs[0])
+			was := ix.entries[refs[0]]
+			e.ended = append(e.ended, place{refs[0], was.key})
+			ix.leave(refs[0], was.made, addTime(x.now(), x.grace()))
 			left--
 		}
 	}
@@ -251,7 +253,10 @@ func (s *Session) relist(ctx context.Context) {
 		return
 	case s.enrolled != nil:
 		now.ended = s.enrolled.ended
-		if moved {
+		switch {
+		case x.outrun(ctx, is, from):
+			now.ended = append(now.ended, place{from, s.enrolled.key.name}, place{now.ref, now.key.name})
+		case moved:
 			x.touch(ctx, s, now, from)
 		}
 	case x.cache.claim(is, now.ref, s.at, s.c.cfg.Resolution), moved,
@@ -259,6 +264,16 @@ func (s *Session) relist(ctx context.Context) {
 		x.touch(ctx, s, now, from)
 	}
 	_, _ = s.c.remove(ctx, is, now.ended)
+}
+
+// outrun reports whether later logins have ended a session before it was written,
+// when there was nothing to remove.
+func (x *subjects) outrun(ctx context.Context, who subject, ref refHash) bool {
+	if x.c.cfg.MaxSessions == 0 || x.c.cfg.AtMaxSessions != EndOldest {
+		return false
+	}
+	ix, err := x.read(ctx, who)
+	return err == nil && ix.entries[ref].left
 }
 
 // leave takes a session off the list of the subject that it has been of.

@@ -78,6 +78,24 @@ func TestALoginNeverEndsItself(t *testing.T) {
 	})
 }
 
+// One that is ended before it is written ends itself.
+func TestALoginThatIsOutrunEnds(t *testing.T) {
+	inner := memstore.New(memstore.Config{})
+	store := &tally{Store: inner}
+	slow, c := oneHour(t, store, atMost(1, sd.EndOldest)), oneHour(t, inner, atMost(1, sd.EndOldest))
+	store.on = func(op, key string) error {
+		if op == "add" && !isIndex(key) {
+			login(t, c, "quick", "alice")
+		}
+		return nil
+	}
+	login(t, slow, "slow", "alice")
+	store.on = nil
+	require.False(t, visit(t, c, "slow"))
+	require.True(t, visit(t, slow, "quick"))
+	require.Equal(t, []string{"quick"}, labels(t, c, "alice"))
+}
+
 // The limit holds whoever logs in at the same moment.
 func TestMaxSessionsHoldsForParallelLogins(t *testing.T) {
 	for _, policy := range []sd.LimitPolicy{sd.RefuseNew, sd.EndOldest} {

@@ -170,7 +170,7 @@ func loseIndexes(t *testing.T, store *memstore.Store) {
 func TestSubjectAndLabelAreKeptWithTheSession(t *testing.T) {
 	for _, keys := range [][]sd.Key{nil, {key(1)}} {
 		c := oneHour(t, memstore.New(memstore.Config{}), func(cfg *sd.Config) { cfg.Keys = keys })
-		strange := "\xc1 any \x00 bytes \xff\r\n" // C1 begins a value that ends, elsewhere
+		strange := "\xc1\x01\x00\x00\x00\x00\x00\x00\x00 any bytes \xff\r\n" // C1 begins a value that ends, elsewhere
 		require.NoError(t, c.Update(t.Context(), "id", func(s *sd.Session) error {
 			require.NoError(t, s.SetSubject(strange+"a", strange))
 			require.NoError(t, s.SetLabel(strange+"l"))
@@ -182,6 +182,16 @@ func TestSubjectAndLabelAreKeptWithTheSession(t *testing.T) {
 			require.Empty(t, s.Packages())
 			require.ErrorIs(t, s.SetSubject("a", "b"), sd.ErrReadOnly)
 			require.ErrorIs(t, s.SetLabel("a"), sd.ErrReadOnly)
+			return nil
+		}))
+		id := ""
+		require.NoError(t, c.Update(t.Context(), "id", func(s *sd.Session) (err error) {
+			id, err = s.Renew()
+			return err
+		}))
+		require.NoError(t, c.View(t.Context(), id, func(s *sd.Session) error {
+			audience, subject := s.Subject()
+			require.Equal(t, [3]string{strange + "a", strange, strange + "l"}, [3]string{audience, subject, s.Label()})
 			return nil
 		}))
 		infos, err := c.Sessions(t.Context(), strange+"a", strange)
