@@ -8,9 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 )
 
@@ -32,6 +35,7 @@ func command(ctx context.Context, args []string) error {
 	docs := flags.String("docs", "", "write benchmarks.md and the charts into this directory")
 	results := flags.String("results", "", "write the samples, for benchstat, into this directory")
 	profiles := flags.String("profile", "", "write processor profiles into this directory, and nothing else")
+	match := flags.String("run", "", "measure only what matches this expression, such as 'read/shape=(S|L)/.*=1/pinned=true', and print it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -46,6 +50,9 @@ func command(ctx context.Context, args []string) error {
 		p = checkPlan()
 	case *quick:
 		p = shortPlan()
+	}
+	if *match != "" {
+		return only(ctx, p, *match)
 	}
 	r, err := run(ctx, p, os.Stderr)
 	if err != nil {
@@ -71,6 +78,27 @@ func command(ctx context.Context, args []string) error {
 			return err
 		}
 		return errors.Join(writeResults(f, r), f.Close())
+	}
+	return nil
+}
+
+// only measures a part of the plan, for whoever works on that part.
+func only(ctx context.Context, p plan, match string) error {
+	re, err := regexp.Compile(match)
+	if err != nil {
+		return err
+	}
+	other := func(sc scenario) bool { return !re.MatchString(sc.key()) }
+	p.pinned, p.unpinned = slices.DeleteFunc(p.pinned, other), slices.DeleteFunc(p.unpinned, other)
+	r, err := run(ctx, p, io.Discard)
+	if err != nil {
+		return err
+	}
+	for _, res := range r.results {
+		for _, c := range res.cells {
+			fmt.Printf("%-50s %-12s %8s us  %-24s processor time %-24s %5.0f allocations %8.0f bytes\n", res.key(), c.peer,
+				short(spreadOf(c.nanos).median/1e3), res.ratio(c.peer, nameBare), res.usedRatio(c.peer, nameBare), c.allocs, c.bytes)
+		}
 	}
 	return nil
 }
