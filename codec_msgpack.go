@@ -54,10 +54,12 @@ var msgpackWriters = sync.Pool{New: func() any {
 }}
 
 func (msgpackCodec) Marshal(v any) ([]byte, error) {
+	if out, ok := marshalDirect(v); ok {
+		return out, nil
+	}
 	var found shape
 	switch v.(type) {
-	case nil, string, bool, []byte, time.Time, time.Duration, []string, map[string]string,
-		int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64:
+	case nil, time.Time, time.Duration, []string, map[string]string, float32, float64:
 	default:
 		var err error
 		if found, err = shapeOf(v); err != nil {
@@ -87,6 +89,9 @@ func (msgpackCodec) Marshal(v any) ([]byte, error) {
 }
 
 func (msgpackCodec) Unmarshal(data []byte, dst any) (err error) {
+	if decodeDirect(data, dst) {
+		return nil
+	}
 	if err := wellFormed(data); err != nil {
 		return err
 	}
