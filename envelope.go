@@ -295,7 +295,7 @@ func (d *draft) body(key storageKey, sections []section, limit int) ([]byte, err
 // layout measures the body: its table, the ancestors beside prev, its size.
 func (d *draft) layout() (plan tablePlan, ancestors []byte, size int) {
 	if d.prev == nil {
-		plan = table{}.plan(d.pkgs)
+		plan = new(table).plan(d.pkgs)
 		return plan, nil, headSize + plan.size()
 	}
 	plan = d.prev.pkgs.plan(d.pkgs)

@@ -261,7 +261,8 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 			w.stats.encoded(d, it.key)
 		}
 		if it.renewed {
-			d.pkgs = w.cur.pkgs.edited(d.pkgs).all() // nothing is there yet
+			pkgs := w.cur.pkgs.edited(d.pkgs)
+			d.pkgs = pkgs.all() // nothing is there yet
 		}
 		if it.key.seal != nil {
 			if it.renewed {

@@ -87,9 +87,9 @@ func (in *intent) section(pkgs []edit) section {
 	} else if !in.remove {
 		changed := make([]edit, len(pkgs))
 		for i, e := range pkgs {
-			changed[i] = edit{name: e.name, body: e.body} // dropped: an empty body
+			changed[i] = edit{name: e.name, body: e.body, table: e.table} // dropped: an empty body
 		}
-		plan = table{}.plan(changed)
+		plan = new(table).plan(changed)
 		size += headSize + plan.size()
 	}
 	b := append(make([]byte, 0, size), in.txn[:]...)
@@ -269,7 +269,8 @@ func (m *image) withSection(key storageKey, s section, limit int) ([]byte, error
 func withoutBody(key storageKey, limit int, sections ...section) ([]byte, error) {
 	var b [headSize + tableHead]byte
 	(&head{flags: flagNoBody}).put(b[:])
-	return withSections(key, table{}.plan(nil).appendTo(b[:headSize]), sections, limit)
+	none := new(table).plan(nil)
+	return withSections(key, none.appendTo(b[:headSize]), sections, limit)
 }
 
 // withoutSection returns the bytes of m without intent or note; nil where

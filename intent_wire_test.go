@@ -76,7 +76,8 @@ func FuzzParseIntent(f *testing.F) {
 
 // bodyWith is a session with the packages that the samples' intents change.
 func bodyWith(t testing.TB, key storageKey) *image {
-	d := draft{head: goldenHead, pkgs: []edit{{name: "cart", body: table{}.plan(nil).appendTo(make([]byte, 0, tableHead))}}}
+	none := new(table).plan(nil)
+	d := draft{head: goldenHead, pkgs: []edit{{name: "cart", body: none.appendTo(make([]byte, 0, tableHead))}}}
 	raw, err := d.encode(key, math.MaxInt)
 	require.NoError(t, err)
 	m, err := decodeImage(raw, key)

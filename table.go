@@ -73,36 +73,39 @@ func (t *table) check() bool {
 }
 
 // end returns where name i and body i end; end(-1) is 0, 0.
-func (t table) end(i int) (name, body int) {
+func (t *table) end(i int) (name, body int) {
 	if i < 0 {
 		return 0, 0
 	}
-	switch t.width {
+	return endAt(t.ends[2*i*t.width:], t.width)
+}
+
+// endAt reads the pair of ends at the start of e.
+func endAt(e []byte, width int) (name, body int) {
+	switch width {
 	case 1:
-		return int(t.ends[2*i]), int(t.ends[2*i+1])
+		return int(e[0]), int(e[1])
 	case 2:
-		e := t.ends[4*i : 4*i+4]
 		return int(binary.LittleEndian.Uint16(e)), int(binary.LittleEndian.Uint16(e[2:]))
 	default:
-		e := t.ends[8*i : 8*i+8]
 		return int(binary.LittleEndian.Uint32(e)), int(binary.LittleEndian.Uint32(e[4:]))
 	}
 }
 
-func (t table) name(i int) []byte {
+func (t *table) name(i int) []byte {
 	from, _ := t.end(i - 1)
 	to, _ := t.end(i)
 	return t.names[from:to]
 }
 
-func (t table) body(i int) []byte {
+func (t *table) body(i int) []byte {
 	_, from := t.end(i - 1)
 	_, to := t.end(i)
 	return t.bodies[from:to:to]
 }
 
 // find returns the position of name, or where it would stand.
-func (t table) find(name string) (i int, ok bool) {
+func (t *table) find(name string) (i int, ok bool) {
 	lo, hi := 0, t.n
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
@@ -116,7 +119,7 @@ func (t table) find(name string) (i int, ok bool) {
 }
 
 // get returns the body under name; nil and false where there is none.
-func (t table) get(name string) ([]byte, bool) {
+func (t *table) get(name string) ([]byte, bool) {
 	i, ok := t.find(name)
 	if !ok {
 		return nil, false
@@ -126,9 +129,17 @@ func (t table) get(name string) ([]byte, bool) {
 
 // edit is one change to a table: body under name, or name dropped.
 type edit struct {
-	name string
-	body []byte
-	drop bool
+	name  string
+	body  []byte
+	table *tablePlan // not nil: in place of body, built where it is to stand
+	drop  bool
+}
+
+func (e *edit) size() int {
+	if e.table != nil {
+		return e.table.size()
+	}
+	return len(e.body)
 }
 
 // tablePlan says how large a table will be with its edits.
@@ -141,9 +152,10 @@ type tablePlan struct {
 }
 
 // plan measures t with edits applied. Dropping an absent name is no fault.
-func (t table) plan(edits []edit) tablePlan {
-	p := tablePlan{base: t, edits: edits, n: t.n, names: len(t.names), body: len(t.bodies)}
-	for _, e := range edits {
+func (t *table) plan(edits []edit) tablePlan {
+	p := tablePlan{base: *t, edits: edits, n: t.n, names: len(t.names), body: len(t.bodies)}
+	for k := range edits {
+		e := &edits[k]
 		if i, found := t.find(e.name); found {
 			p.n--
 			p.names -= len(e.name)
@@ -152,13 +164,13 @@ func (t table) plan(edits []edit) tablePlan {
 		if !e.drop {
 			p.n++
 			p.names += len(e.name)
-			p.body += len(e.body)
+			p.body += e.size()
 		}
 	}
 	return p
 }
 
-func (p tablePlan) width() int {
+func (p *tablePlan) width() int {
 	switch most := max(p.names, p.body); {
 	case most < 1<<8:
 		return 1
@@ -169,10 +181,10 @@ func (p tablePlan) width() int {
 	}
 }
 
-func (p tablePlan) size() int { return tableHead + p.n*2*p.width() + p.names + p.body }
+func (p *tablePlan) size() int { return tableHead + p.n*2*p.width() + p.names + p.body }
 
 // appendTo appends the table to dst, which must have room for p.size() bytes.
-func (p tablePlan) appendTo(dst []byte) []byte {
+func (p *tablePlan) appendTo(dst []byte) []byte {
 	start, width := len(dst), p.width()
 	dst = dst[:start+p.size()]
 	out := dst[start:]
@@ -182,30 +194,31 @@ func (p tablePlan) appendTo(dst []byte) []byte {
 	w.names = w.ends[p.n*2*width:]
 	w.bodies = w.names[p.names:]
 	at := 0
-	for _, e := range p.edits {
+	for k := range p.edits {
+		e := &p.edits[k]
 		i, found := p.base.find(e.name)
-		w.run(p.base, at, i)
+		w.run(&p.base, at, i)
 		at = i
 		if found {
 			at++
 		}
 		if !e.drop {
-			w.put(e.name, e.body)
+			w.put(e)
 		}
 	}
-	w.run(p.base, at, p.base.n)
+	w.run(&p.base, at, p.base.n)
 	return dst
 }
 
 // edited returns t with edits applied.
-func (t table) edited(edits []edit) table {
+func (t *table) edited(edits []edit) table {
 	p := t.plan(edits)
 	out, _, _ := parseTable(p.appendTo(make([]byte, 0, p.size())))
 	return out
 }
 
 // all returns the edits that make t out of an empty table.
-func (t table) all() []edit {
+func (t *table) all() []edit {
 	edits := make([]edit, t.n)
 	for i := range edits {
 		edits[i] = edit{name: string(t.name(i)), body: t.body(i)}
@@ -236,22 +249,31 @@ func (w *tableWriter) end(name, body int) {
 	w.i++
 }
 
-func (w *tableWriter) put(name string, body []byte) {
-	w.name += copy(w.names[w.name:], name)
-	w.body += copy(w.bodies[w.body:], body)
+func (w *tableWriter) put(e *edit) {
+	w.name += copy(w.names[w.name:], e.name)
+	if e.table != nil {
+		w.body = len(e.table.appendTo(w.bodies[:w.body]))
+	} else {
+		w.body += copy(w.bodies[w.body:], e.body)
+	}
 	w.end(w.name, w.body)
 }
 
 // run copies the pairs from to to of t.
-func (w *tableWriter) run(t table, from, to int) {
+func (w *tableWriter) run(t *table, from, to int) {
 	if from >= to {
 		return
 	}
 	name0, body0 := t.end(from - 1)
 	dname, dbody := w.name-name0, w.body-body0
-	for i := from; i < to; i++ {
-		name, body := t.end(i)
-		w.end(name+dname, body+dbody)
+	if dname == 0 && dbody == 0 && w.width == t.width {
+		copy(w.ends[2*w.width*w.i:], t.ends[2*w.width*from:2*w.width*to])
+		w.i += to - from
+	} else {
+		for i := from; i < to; i++ {
+			name, body := t.end(i)
+			w.end(name+dname, body+dbody)
+		}
 	}
 	name1, body1 := t.end(to - 1)
 	w.name += copy(w.names[w.name:], t.names[name0:name1])
