@@ -34,11 +34,11 @@ func (s *server) dialInPlace(ctx context.Context) (*conn, error) {
 	return nil, s.errorf(sd.ErrUnavailable, err)
 }
 
-// timedOut drops a connection whose request, begun at start, was not answered
-// in time. It may be that the reply alone was lost: the server is tried at once.
-func (s *server) timedOut(c *conn, err error, start time.Time) {
+// timedOut drops a connection whose request was not answered in time. It may be
+// that the reply alone was lost: the server is tried at once.
+func (s *server) timedOut(c *conn, err error) {
 	c.close()
-	s.failed(err, start, 0, true)
+	s.failed(err, c.began, 0, true)
 }
 
 // failed takes note that what began at start went wrong, unless the server has
@@ -117,10 +117,10 @@ func (s *server) probe(trip uint64, after time.Duration) {
 }
 
 // answering takes note that the server is alive.
-func (s *server) answering() { s.answered.Store(int64(time.Since(s.epoch))) }
+func (s *server) answering(now time.Time) { s.lastAnswer.Store(int64(now.Sub(s.epoch))) }
 
 func (s *server) answeredSince(start time.Time) bool {
-	return s.answered.Load() > int64(start.Sub(s.epoch))
+	return s.lastAnswer.Load() > int64(start.Sub(s.epoch))
 }
 
 // dial makes a connection and its handshake. A server that answers is up, and
@@ -180,7 +180,7 @@ func (s *server) greet(ctx context.Context, sock *socket) (*conn, error) {
 
 // up takes note of a connection that was made.
 func (s *server) up(c *conn) {
-	s.answering()
+	s.answering(time.Now())
 	s.mu.Lock()
 	restarted := s.boot != 0 && s.boot != c.boot.epoch
 	s.boot = c.boot.epoch

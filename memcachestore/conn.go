@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -29,6 +30,9 @@ type conn struct {
 	boot   boot
 	gen    uint64    // of the pool when it was made
 	idle   time.Time // since when
+
+	// Of the exchange under way.
+	began, deadline time.Time
 	closed bool
 	ex     exchange
 	// interrupt ends the request under way: a field, so that a request does not
@@ -43,8 +47,21 @@ type exchange struct {
 	got   int    // bytes received
 	line  []byte // the first line of the reply, as far as it was received
 	whole bool   // line ends with its \n
-	check func(line []byte) error
+
+	// What the first line may be, before the client sees it: of a get, a value of
+	// this key and at most this size; of a write, where key is "", an answer.
+	key     string
+	most    int
+	freely  bool // anything: the request's own code looks at it
+	pending bool // the reply is still waited for without ctx: see patience
+	ctx     context.Context
+	unwatch func() bool // not nil: ctx is watched
 }
+
+// patience is how long a reply is waited for before its request begins to watch
+// its context: nearly all replies come sooner, and watching costs more than the
+// rest of what is done for one.
+const patience = 2 * time.Millisecond
 
 func newConn(sock *socket, nc net.Conn) *conn {
 	c := &conn{sock: sock, nc: nc}
@@ -71,11 +88,45 @@ func (c *conn) close() {
 	}
 }
 
-// begin starts an exchange that must end by deadline. check is asked about the
-// first line of the reply before the client sees it.
-func (c *conn) begin(deadline time.Time, check func(line []byte) error) error {
-	c.ex = exchange{line: c.ex.line[:0], check: check}
-	return c.nc.SetDeadline(deadline)
+// begin starts the time of an exchange, which must end within d.
+func (c *conn) begin(d time.Duration) error {
+	c.began = time.Now()
+	c.deadline = c.began.Add(d)
+	return c.nc.SetDeadline(c.deadline)
+}
+
+// write starts an exchange whose reply is an answer to a write.
+func (c *conn) write() { c.ex = exchange{line: c.ex.line[:0]} }
+
+// get starts an exchange whose reply is the value of key, of at most so many
+// bytes, or a miss. It is given up when ctx ends.
+func (c *conn) get(ctx context.Context, key string, most int) {
+	c.ex = exchange{line: c.ex.line[:0], key: key, most: most}
+	if ctx.Done() == nil {
+		return
+	}
+	if soon := c.began.Add(patience); soon.Before(c.deadline) && c.nc.SetReadDeadline(soon) == nil {
+		c.ex.pending, c.ex.ctx = true, ctx
+		return
+	}
+	c.ex.unwatch = context.AfterFunc(ctx, c.interrupt)
+}
+
+// persist goes on to wait for a reply, for as long as ctx lets it.
+func (c *conn) persist() error {
+	c.ex.pending = false
+	if err := c.nc.SetReadDeadline(c.deadline); err != nil {
+		return err
+	}
+	// Only now, so that an end of ctx is not undone.
+	c.ex.unwatch = context.AfterFunc(c.ex.ctx, c.interrupt)
+	return nil
+}
+
+// interrupted ends the watch, and reports whether ctx has ended the exchange.
+func (c *conn) interrupted() bool {
+	c.ex.ctx = nil // an idle connection keeps nobody's request
+	return c.ex.unwatch != nil && !c.ex.unwatch()
 }
 
 // exact reports whether the reply ended where it should have: after its first
@@ -114,6 +165,11 @@ func (w wire) Write(p []byte) (int, error) {
 
 func (w wire) Read(p []byte) (int, error) {
 	n, err := w.c.nc.Read(p)
+	if err != nil && n == 0 && w.c.ex.pending && errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = w.c.persist(); err == nil {
+			n, err = w.c.nc.Read(p)
+		}
+	}
 	if ferr := w.c.ex.receive(p[:n]); ferr != nil {
 		return 0, ferr
 	}
@@ -134,10 +190,13 @@ func (ex *exchange) receive(p []byte) error {
 		return errForeign
 	}
 	ex.line = append(ex.line, rest...)
-	if ex.whole && ex.check != nil {
-		return ex.check(ex.line)
+	switch {
+	case !ex.whole || ex.freely:
+		return nil
+	case ex.key != "":
+		return checkValue(ex.line, ex.key, ex.most)
 	}
-	return nil
+	return checkAnswer(ex.line)
 }
 
 // checkValue is the check of a get: the client allocates what the line promises

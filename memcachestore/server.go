@@ -25,8 +25,8 @@ type server struct {
 
 	// When the server last answered a request or a dial, in nanoseconds since
 	// epoch: a timeout says little about a server that answers others.
-	answered atomic.Int64
-	epoch    time.Time
+	lastAnswer atomic.Int64
+	epoch      time.Time
 
 	mu sync.Mutex
 	// Invariant: open = idle + in use + being dialled <= MaxConns. Whoever
@@ -80,21 +80,23 @@ func (s *server) errorf(kind error, err error) error {
 // without asking, and whose deadline lies ahead. It waits for one at most
 // Timeout, and DialTimeout for a new one.
 func (s *server) conn(ctx context.Context) (*conn, error) {
-	wait := time.Now().Add(s.cfg.Timeout)
+	var waited time.Duration
 	for {
-		c, err := s.acquire(ctx, wait)
+		c, err := s.acquire(ctx, &waited)
 		if err != nil {
 			return nil, err
 		}
-		if c == nil {
-			c, err = s.dialInPlace(ctx)
-			if err == errTooMany {
+		fresh := c == nil
+		if fresh {
+			if c, err = s.dialInPlace(ctx); err == errTooMany {
 				continue
 			}
-			return c, err
+			if err != nil {
+				return nil, err
+			}
 		}
-		err = c.begin(time.Now().Add(s.cfg.Timeout), nil)
-		if err == nil {
+		err = c.begin(s.cfg.Timeout)
+		if err == nil && !fresh {
 			err = c.sock.look(c.nc)
 		}
 		switch {
@@ -108,8 +110,9 @@ func (s *server) conn(ctx context.Context) (*conn, error) {
 	}
 }
 
-// acquire returns an idle connection, or nil and a place to dial into.
-func (s *server) acquire(ctx context.Context, wait time.Time) (*conn, error) {
+// acquire returns an idle connection, or nil and a place to dial into. It waits
+// for Timeout at most, less what was waited before.
+func (s *server) acquire(ctx context.Context, waited *time.Duration) (*conn, error) {
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
@@ -136,7 +139,9 @@ func (s *server) acquire(ctx context.Context, wait time.Time) (*conn, error) {
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
 
-	timer := time.NewTimer(time.Until(wait))
+	start := time.Now()
+	defer func() { *waited += time.Since(start) }()
+	timer := time.NewTimer(s.cfg.Timeout - *waited)
 	defer timer.Stop()
 	select {
 	case <-w.ready:
@@ -169,14 +174,23 @@ func (s *server) places() int {
 	return s.cfg.MaxConns
 }
 
+// answered gives a connection back over which the server has just answered.
+func (s *server) answered(c *conn) {
+	now := time.Now()
+	s.answering(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putLocked(c, now)
+}
+
 // put gives a connection back.
 func (s *server) put(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.putLocked(c)
+	s.putLocked(c, time.Now())
 }
 
-func (s *server) putLocked(c *conn) {
+func (s *server) putLocked(c *conn, now time.Time) {
 	if c.closed || s.closed || c.gen != s.gen {
 		c.close()
 		s.freeLocked()
@@ -186,7 +200,7 @@ func (s *server) putLocked(c *conn) {
 		s.grant(c, nil)
 		return
 	}
-	c.idle = time.Now()
+	c.idle = now
 	s.idle = append(s.idle, c)
 	s.armLocked(s.cfg.IdleTimeout)
 }

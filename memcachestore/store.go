@@ -143,24 +143,22 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 		s.put(c)
 		return sd.Item{}, false, ended(ctx)
 	}
-	start := time.Now()
 	size := c.boot.itemMax
 	if size == 0 {
 		size = 1 << 30 // the largest that memcached can be told (-I)
 	}
-	c.begin(start.Add(s.cfg.Timeout), func(line []byte) error { return checkValue(line, key, size) })
-	interrupt := context.AfterFunc(ctx, c.interrupt)
+	c.get(ctx, key, size)
 	it, err := c.client.Get(key)
-	interrupted := !interrupt()
+	interrupted := c.interrupted()
 
 	miss := err == memcache.ErrCacheMiss
 	switch {
 	case miss && c.ex.exact(0, false), err == nil && it.Key == key && it.CasID != 0 && c.ex.exact(len(it.Value), true):
-		s.answering()
 		if interrupted {
+			s.answering(time.Now())
 			s.drop(c) // its deadline may be about to be changed
 		} else {
-			s.put(c)
+			s.answered(c)
 		}
 		if miss {
 			return sd.Item{}, false, sd.ErrNotFound
@@ -179,7 +177,7 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 		s.drop(c)
 		return sd.Item{}, false, s.errorf(sd.ErrUnavailable, causeOf(ctx))
 	case isTimeout(err):
-		s.timedOut(c, wireError(err), start)
+		s.timedOut(c, wireError(err))
 		return sd.Item{}, false, s.errorf(sd.ErrUnavailable, wireError(err))
 	}
 	s.drop(c)

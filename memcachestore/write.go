@@ -99,20 +99,18 @@ func (s *server) writeOver(ctx context.Context, c *conn, r request) error {
 		s.put(c)
 		return ended(ctx)
 	}
-	start := time.Now()
-	c.begin(start.Add(s.cfg.Timeout), checkAnswer)
+	c.write()
 	err := c.send(r)
 	ex := &c.ex
 	answered := ex.whole && (err == nil || errors.Is(err, memcache.ErrNotStored) ||
 		errors.Is(err, memcache.ErrCASConflict) || errors.Is(err, memcache.ErrCacheMiss))
 	switch {
 	case answered && ex.exact(0, false):
-		s.answering()
-		s.put(c)
+		s.answered(c)
 		return r.outcome(err)
 	case ex.sent == 0 || ex.cut:
 		if isTimeout(err) {
-			s.timedOut(c, wireError(err), start)
+			s.timedOut(c, wireError(err))
 		} else {
 			s.drop(c)
 		}
@@ -129,7 +127,7 @@ func (s *server) writeOver(ctx context.Context, c *conn, r request) error {
 		}
 		return s.errorf(refused(ex.line), why)
 	case isTimeout(err):
-		s.timedOut(c, wireError(err), start)
+		s.timedOut(c, wireError(err))
 	default:
 		s.drop(c)
 	}
@@ -174,7 +172,7 @@ func (c *conn) send(r request) error {
 // removeBare deletes by a meta command (protocol.txt, "Meta Delete"), which
 // gomemcache does not have.
 func (c *conn) removeBare(r request) error {
-	c.ex.check = nil
+	c.ex.freely = true
 	w := wire{c.nc, c}
 	if _, err := fmt.Fprintf(w, "md %s C%d\r\n", r.key, r.version.ID); err != nil {
 		return err
