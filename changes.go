@@ -24,12 +24,16 @@ const (
 // were first touched. A position stays valid, so that the undo log can hold it.
 type changeSet struct {
 	keySet
-	list []change // beside keys
+	list  []change // beside keys
+	first [1]change
 }
 
 // place returns the position of key, making one where it has none.
 func (c *changeSet) place(key string) int {
 	i := c.add(key)
+	if i == 0 && c.list == nil {
+		c.list = c.first[:0]
+	}
 	if i == len(c.list) {
 		c.list = append(c.list, change{})
 	}
@@ -52,11 +56,12 @@ func (c *changeSet) sorted() []int {
 // keySet is a set of keys in the order of adding. Most hold a handful, for which
 // a scan is cheaper than a map.
 type keySet struct {
-	keys []string
-	at   map[string]int // nil up to scanned keys
+	keys  []string
+	at    map[string]int // nil up to scanned keys
+	first [1]string      // the room of keys until there are more
 }
 
-const scanned = 16
+const scanned = 24
 
 // find returns the position of key, or -1.
 func (s *keySet) find(key string) int {
@@ -73,6 +78,9 @@ func (s *keySet) find(key string) int {
 func (s *keySet) add(key string) int {
 	if i := s.find(key); i >= 0 {
 		return i
+	}
+	if s.keys == nil {
+		s.keys = s.first[:0]
 	}
 	s.keys = append(s.keys, key)
 	if s.at != nil {

@@ -232,16 +232,16 @@ func (c *Container) New(_ context.Context, tx *Txn) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(c, u, newID())
-	s.fresh = true
-	s.begin(nil, Version{}, nanos(c.cfg.Now()))
+	id := newID()
+	key, now := c.storageKey(id), nanos(c.cfg.Now())
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if err := tx.err(); err != nil {
 		return nil, err
 	}
-	u.observe(s)
-	u.sessions = append(u.sessions, s)
+	s := u.newSession(c, id, key)
+	s.fresh = true
+	s.begin(nil, Version{}, now)
 	return s, nil
 }
 
@@ -260,19 +260,19 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 		return nil, err
 	}
 	for {
-		s, wait, err := u.place(c, id)
+		s, vacant, wait, err := u.place(c, id)
 		if err != nil {
 			return nil, err
 		}
-		if wait == nil {
-			return s, nil
-		}
-		if s != nil {
-			err := u.load(ctx, s)
+		if vacant {
+			err = u.load(ctx, s)
 			if err == errLoaded {
 				continue
 			}
 			return s, err
+		}
+		if wait == nil {
+			return s, nil
 		}
 		select {
 		case <-wait: // another goroutine has loaded it, or failed to
@@ -291,26 +291,13 @@ func (c *Container) open(ctx context.Context, tx *Txn, id string) (*Session, err
 // It takes one round trip to load and one to commit, if anything was changed or
 // the access is due, and two more for each other commit that came between.
 func (c *Container) Update(ctx context.Context, id string, fn func(*Session) error) error {
-	return Retry{Attempts: c.cfg.Attempts}.run(ctx, false, c.with(ctx, id, fn))
+	return Retry{Attempts: c.cfg.Attempts}.run(ctx, task{c: c, id: id, with: fn})
 }
 
 // View runs fn on a read-only session: changing it is ErrReadOnly. It counts as
 // an access; that the access could not be recorded is no error.
 func (c *Container) View(ctx context.Context, id string, fn func(*Session) error) error {
-	return Retry{Attempts: c.cfg.Attempts}.run(ctx, true, c.with(ctx, id, fn))
-}
-
-func (c *Container) with(ctx context.Context, id string, fn func(*Session) error) func(*Txn) error {
-	if fn == nil {
-		return nil
-	}
-	return func(tx *Txn) error {
-		s, err := c.Session(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		return fn(s)
-	}
+	return Retry{Attempts: c.cfg.Attempts}.run(ctx, task{c: c, id: id, with: fn, readOnly: true})
 }
 
 // Ping reports whether every server of the store answers.

@@ -30,14 +30,34 @@ func Run(ctx context.Context, fn func(*Txn) error) error { return Retry{}.Run(ct
 // runtime.Goexit of fn roll back. fn must not end the transaction: Commit and
 // Rollback in it are ErrInvalid.
 func (r Retry) Run(ctx context.Context, fn func(*Txn) error) error {
-	return r.run(ctx, false, fn)
+	return r.run(ctx, task{fn: fn})
 }
 
-func (r Retry) run(ctx context.Context, readOnly bool, fn func(*Txn) error) error {
+// task is what is run in a transaction: fn, or with on the session of an id.
+type task struct {
+	fn       func(*Txn) error
+	c        *Container
+	id       string
+	with     func(*Session) error
+	readOnly bool
+}
+
+func (t *task) do(ctx context.Context, tx *Txn) error {
+	if t.fn != nil {
+		return t.fn(tx)
+	}
+	s, err := t.c.Session(ctx, tx, t.id)
+	if err != nil {
+		return err
+	}
+	return t.with(s)
+}
+
+func (r Retry) run(ctx context.Context, t task) error {
 	if r.Attempts < 0 || r.Base < 0 || r.Max < 0 {
 		return fmt.Errorf("%w: a negative Retry", ErrInvalid)
 	}
-	if fn == nil {
+	if t.fn == nil && t.with == nil {
 		return fmt.Errorf("%w: a nil function", ErrInvalid)
 	}
 	if r.Attempts == 0 {
@@ -53,7 +73,7 @@ func (r Retry) run(ctx context.Context, readOnly bool, fn func(*Txn) error) erro
 		if err := ended(ctx); err != nil {
 			return err
 		}
-		err := once(ctx, readOnly, fn)
+		err := once(ctx, &t)
 		if !errors.Is(err, ErrConflict) || errors.Is(err, ErrOutcomeUnknown) {
 			return err
 		}
@@ -66,15 +86,15 @@ func (r Retry) run(ctx context.Context, readOnly bool, fn func(*Txn) error) erro
 	}
 }
 
-func once(ctx context.Context, readOnly bool, fn func(*Txn) error) error {
-	tx := &Txn{guarded: true, readOnly: readOnly}
+func once(ctx context.Context, t *task) error {
+	tx := &Txn{guarded: true, readOnly: t.readOnly}
 	returned := false
 	defer func() {
 		if !returned {
 			_ = tx.rollback(fmt.Errorf("%w: the function did not return", ErrTxnDone))
 		}
 	}()
-	err := fn(tx)
+	err := t.do(ctx, tx)
 	returned = true
 	if err != nil {
 		return joined(err, tx.rollback(err))

@@ -15,7 +15,7 @@ import (
 type Session struct {
 	c       *Container
 	u       *unit
-	loading chan struct{} // closed when loading has ended; nil: never was loading
+	loading chan struct{} // closed when loading has ended; nil: nobody waits for that
 	loaded  bool
 
 	// Fixed once loaded.
@@ -53,6 +53,13 @@ type Session struct {
 	recorded       bool // the access was recorded alone
 
 	trace *sessionTrace // nil: the container has no Trace
+
+	// Most requests touch one package: it needs no room of its own.
+	first struct {
+		taken bool
+		pkg   PkgData
+		list  [1]*PkgData
+	}
 }
 
 // Status says what a commit will do with a session.
@@ -76,10 +83,6 @@ func (s Status) String() string {
 		return "destroyed"
 	}
 	return fmt.Sprintf("Status(%d)", int(s))
-}
-
-func newSession(c *Container, u *unit, id string) *Session {
-	return &Session{c: c, u: u, id: id, key: c.storageKey(id)}
 }
 
 // begin sets what is known from loading at now: m, or a new session where m is
@@ -147,12 +150,28 @@ func (s *Session) Pkg(name string) *PkgData {
 	case s.u.tx.err() != nil: // the list belongs to Commit now
 		return &PkgData{s: s, name: name}
 	}
-	p := &PkgData{s: s, name: name}
+	p := &s.first.pkg
+	if s.first.taken {
+		p = new(PkgData)
+	} else {
+		s.first.taken = true
+		s.pkgs = s.first.list[:0]
+	}
+	p.s, p.name = s, name
 	s.pkgs = slices.Insert(s.pkgs, i, p)
 	return p
 }
 
+// findPkg returns the position of a package's handle, or where it would stand.
 func (s *Session) findPkg(name string) (int, bool) {
+	if n := len(s.pkgs); n > 0 { // the one used last, or one behind all
+		switch last := s.pkgs[n-1].name; {
+		case last == name:
+			return n - 1, true
+		case last < name:
+			return n, false
+		}
+	}
 	return slices.BinarySearchFunc(s.pkgs, name, func(p *PkgData, name string) int { return strings.Compare(p.name, name) })
 }
 

@@ -22,6 +22,13 @@ type unit struct {
 	sessions []*Session // in order of first use
 	fault    error      // a stored package was found broken
 
+	// Most transactions have one session: it needs no room of its own.
+	first struct {
+		taken   bool
+		session Session
+		list    [1]*Session
+	}
+
 	// What Prepare has planned.
 	others, last bool
 	budget       context.Context
@@ -48,13 +55,13 @@ func unitOf(tx *Txn) (*unit, error) {
 	return tx.decider.(*unit), nil
 }
 
-// place returns the session of that id: loaded, with a nil wait; or being loaded
-// by another goroutine, without a session; or one that the caller is to load.
-func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, err error) {
+// place returns the session of that id; or, while another goroutine loads it,
+// what to wait for; or, vacant, a session that the caller is to load.
+func (u *unit) place(c *Container, id string) (s *Session, vacant bool, wait <-chan struct{}, err error) {
 	u.tx.mu.Lock()
 	defer u.tx.mu.Unlock()
 	if err := u.tx.err(); err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	for _, s := range u.sessions {
 		if s.id != id && s.newID != id && !slices.Contains(s.others, id) || s.c.cfg.Name != c.cfg.Name || s.c.home != c.home {
@@ -62,18 +69,30 @@ func (u *unit) place(c *Container, id string) (s *Session, wait chan struct{}, e
 		}
 		switch {
 		case s.c != c:
-			return nil, nil, fmt.Errorf("%w: the transaction holds this session by another container of the same name", ErrInvalid)
+			return nil, false, nil, fmt.Errorf("%w: the transaction holds this session by another container of the same name", ErrInvalid)
 		case s.loaded:
-			return s, nil, nil
-		default:
-			return nil, s.loading, nil
+			return s, false, nil, nil
+		case s.loading == nil:
+			s.loading = make(chan struct{})
 		}
+		return nil, false, s.loading, nil
 	}
-	s = newSession(c, u, id)
-	s.loading = make(chan struct{})
+	return u.newSession(c, id, c.storageKey(id)), true, nil, nil
+}
+
+// newSession adds a session. tx.mu is held.
+func (u *unit) newSession(c *Container, id string, key storageKey) *Session {
+	s := &u.first.session
+	if u.first.taken {
+		s = new(Session)
+	} else {
+		u.first.taken = true
+		u.sessions = u.first.list[:0]
+	}
+	s.c, s.u, s.id, s.key = c, u, id, key
 	u.observe(s)
 	u.sessions = append(u.sessions, s)
-	return s, s.loading, nil
+	return s
 }
 
 // load loads s, which place gave to this goroutine. If that fails s leaves the
@@ -91,7 +110,9 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 		if !done && u.tx.err() == nil { // else Commit or Rollback owns the list
 			u.sessions = slices.DeleteFunc(u.sessions, func(o *Session) bool { return o == s })
 		}
-		close(s.loading)
+		if s.loading != nil {
+			close(s.loading)
+		}
 	}()
 	t, err := u.arrive(ctx, s)
 	if err != nil {
