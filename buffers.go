@@ -27,6 +27,7 @@ func takeBuffer(size int) []byte {
 // giveBuffer takes back a slice that nobody refers to any more.
 func giveBuffer(b []byte) {
 	if cap(b) >= pooledFrom && cap(b) <= pooledTo {
-		buffers.Put(&b)
+		pooled := b // declared here, it is allocated only where it is needed
+		buffers.Put(&pooled)
 	}
 }

@@ -1,9 +1,6 @@
 package sessiondata
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // change is what a transaction does to one key.
 type change struct {
@@ -31,26 +28,13 @@ type changeSet struct {
 // place returns the position of key, making one where it has none.
 func (c *changeSet) place(key string) int {
 	i := c.add(key)
-	if i == 0 && c.list == nil {
+	if c.list == nil {
 		c.list = c.first[:0]
 	}
 	if i == len(c.list) {
-		c.list = append(c.list, change{})
+		c.list = append(withRoom(c.list), change{})
 	}
 	return i
-}
-
-// sorted returns the positions of the changes that differ from what is stored,
-// in the order of their keys.
-func (c *changeSet) sorted() []int {
-	at := make([]int, 0, len(c.list))
-	for i := range c.list {
-		if c.list[i].what != asStored {
-			at = append(at, i)
-		}
-	}
-	slices.SortFunc(at, func(i, j int) int { return strings.Compare(c.keys[i], c.keys[j]) })
-	return at
 }
 
 // keySet is a set of keys in the order of adding. Most hold a handful, for which
@@ -82,7 +66,7 @@ func (s *keySet) add(key string) int {
 	if s.keys == nil {
 		s.keys = s.first[:0]
 	}
-	s.keys = append(s.keys, key)
+	s.keys = append(withRoom(s.keys), key)
 	if s.at != nil {
 		s.at[key] = len(s.keys) - 1
 	} else if len(s.keys) > scanned {
@@ -95,3 +79,11 @@ func (s *keySet) add(key string) int {
 }
 
 func (s *keySet) has(key string) bool { return s.find(key) >= 0 }
+
+// withRoom returns s with room for one more, and for several where it is full.
+func withRoom[T any](s []T) []T {
+	if len(s) < cap(s) {
+		return s
+	}
+	return slices.Grow(s, 7+2*len(s))
+}

@@ -54,8 +54,8 @@ var msgpackWriters = sync.Pool{New: func() any {
 }}
 
 func (msgpackCodec) Marshal(v any) ([]byte, error) {
-	if out, ok := marshalDirect(v); ok {
-		return out, nil
+	if size := sizeDirect(v); size > 0 {
+		return appendDirect(make([]byte, 0, size), v), nil
 	}
 	var found shape
 	switch v.(type) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,8 +39,7 @@ type write struct {
 	commit uint64 // names this commit in the image and its descendants
 	birth  uint64 // of a session that this commit creates
 	mine   *delta // against s.base
-	reads  *readSet
-	txn    txnID // of a transaction over several sessions; else zero
+	txn    txnID  // of a transaction over several sessions; else zero
 
 	// What the next try compares against, and what it changes there.
 	cur     *image // nil: nothing is there, or what has expired
@@ -46,14 +47,26 @@ type write struct {
 	todo    *delta
 
 	stats writeStats
+
+	// Most commits change one value of one package: these need no room of their
+	// own.
+	first struct {
+		mine  delta
+		pkgs  [1]pkgDelta
+		keys  [1]keyDelta
+		draft [1]edit
+		table [1]tablePlan
+		edits [1]edit
+	}
 }
 
 func newWrite(s *Session) *write {
 	w := &write{
 		s: s, id: s.id, key: s.key, fresh: s.fresh, renews: s.renewed(), commit: randomID(), birth: randomID(),
-		mine: s.delta(), reads: s.readSet(),
 		cur: s.base, against: s.version,
 	}
+	w.mine = &w.first.mine
+	w.mine.collect(s, w.first.pkgs[:0], w.first.keys[:0])
 	w.todo = w.mine
 	if s.base == nil && s.newID != "" {
 		w.id, w.key, w.against, w.fresh = s.newID, s.c.storageKey(s.newID), Version{}, true
@@ -78,25 +91,39 @@ func randomID() uint64 {
 	}
 }
 
-// delta returns what s changes, against its base.
-func (s *Session) delta() *delta {
-	d := new(delta)
+// collect makes d what s changes, against its base. It begins in the room given.
+func (d *delta) collect(s *Session, pkgs []pkgDelta, keys []keyDelta) {
 	if s.timeout != s.storedTimeout() {
 		d.timeout = &timeoutDelta{value: s.timeout, read: s.timeoutRead}
 	}
+	changed, values := 0, 0
+	for _, p := range s.pkgs {
+		if p.dirty > 0 {
+			changed++
+			values += p.dirty
+		}
+	}
+	pkgs, keys = slices.Grow(pkgs, changed), slices.Grow(keys, values)
 	for _, p := range s.pkgs {
 		if p.dirty == 0 {
 			continue
 		}
-		keys := make([]keyDelta, 0, p.dirty)
-		for _, i := range p.changes.sorted() {
-			key := p.changes.keys[i]
-			keys = append(keys, keyDelta{key: key, body: p.changes.list[i].body, read: p.reads.has(key)})
+		from := len(keys)
+		for i, c := range p.changes.list {
+			if c.what != asStored {
+				key := p.changes.keys[i]
+				keys = append(keys, keyDelta{key: key, body: c.body, read: p.reads.has(key)})
+			}
 		}
-		d.pkgs = append(d.pkgs, pkgDelta{name: p.name, keys: keys})
+		own := keys[from:len(keys):len(keys)]
+		byKey := func(a, b keyDelta) int { return strings.Compare(a.key, b.key) }
+		if !slices.IsSortedFunc(own, byKey) {
+			slices.SortFunc(own, byKey)
+		}
+		pkgs = append(pkgs, pkgDelta{name: p.name, keys: own})
 	}
+	d.pkgs = pkgs
 	d.withMember(s)
-	return d
 }
 
 // readSet returns what was read of s.
@@ -120,8 +147,8 @@ func (d *delta) empty() bool { return len(d.pkgs) == 0 && d.timeout == nil }
 // image returns the bytes of the session as this commit leaves it under an id,
 // and the time to keep them.
 func (w *write) image(key storageKey, id string) ([]byte, time.Duration, error) {
-	d, err := w.draft(id)
-	if err != nil {
+	var d draft
+	if err := w.draft(&d, id); err != nil {
 		return nil, 0, err
 	}
 	raw, err := d.encode(key, w.s.c.cfg.MaxSize)
@@ -132,11 +159,12 @@ func (w *write) image(key storageKey, id string) ([]byte, time.Duration, error) 
 	return raw, w.s.c.leaseOf(&d.head).ttl(nanos(w.s.c.cfg.Now())), nil
 }
 
-// draft applies todo to cur, for a session of that id.
-func (w *write) draft(id string) (*draft, error) {
+// draft makes d of todo applied to cur, for a session of that id. It is valid
+// until the next.
+func (w *write) draft(d *draft, id string) error {
 	cfg := &w.s.c.cfg
 	now := nanos(cfg.Now())
-	d := &draft{prev: w.cur}
+	d.prev = w.cur
 	if w.cur != nil {
 		d.head = w.cur.head
 		d.revision++
@@ -157,29 +185,32 @@ func (w *write) draft(id string) (*draft, error) {
 	}
 	pkgs, err := w.sealed(w.todo.pkgs, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, p := range pkgs {
+	values := 0
+	for i := range pkgs {
+		values += len(pkgs[i].keys)
+	}
+	d.pkgs = slices.Grow(w.first.draft[:0], len(pkgs))
+	tables, edits := slices.Grow(w.first.table[:0], len(pkgs)), slices.Grow(w.first.edits[:0], values)
+	for i := range pkgs {
+		p := &pkgs[i]
 		base, err := w.cur.live(p.name, now)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		d.pkgs = append(d.pkgs, p.applyTo(base))
+		from := len(edits)
+		for k := range p.keys {
+			edits = append(edits, edit{name: p.keys[k].key, body: p.keys[k].body, drop: p.keys[k].body == nil})
+		}
+		tables = append(tables, base.plan(edits[from:]))
+		to := edit{name: p.name, table: &tables[i]}
+		if to.table.n == 0 {
+			to = edit{name: p.name, drop: true}
+		}
+		d.pkgs = append(d.pkgs, to)
 	}
-	return d, nil
-}
-
-// applyTo returns the edit that puts the changed package in place of base.
-func (p *pkgDelta) applyTo(base table) edit {
-	edits := make([]edit, len(p.keys))
-	for i, k := range p.keys {
-		edits[i] = edit{name: k.key, body: k.body, drop: k.body == nil}
-	}
-	plan := base.plan(edits)
-	if plan.n == 0 {
-		return edit{name: p.name, drop: true}
-	}
-	return edit{name: p.name, body: plan.appendTo(make([]byte, 0, plan.size()))}
+	return nil
 }
 
 // run writes, until it is done or cannot be. budget bounds all of it; if ctx
@@ -252,63 +283,6 @@ func (w *write) put(ctx context.Context, key storageKey, raw []byte, ttl time.Du
 			return fate, err
 		}
 	}
-}
-
-// settle finds out what has become of a write to key whose reply was lost.
-// again: it was not applied, and the same may be sent once more.
-func (w *write) settle(ctx context.Context, key storageKey, try int) (again bool, _ fate, err error) {
-	for ; ; try++ {
-		if pause(ctx, retryBase, retryMax, try) != nil {
-			return false, refused, fmt.Errorf("%w: no answer within CommitTimeout", ErrOutcomeUnknown)
-		}
-		item, err := w.s.c.store.Get(ctx, key.name)
-		if isNotFound(err) {
-			// Evicted, destroyed by another, or not arrived yet: nothing tells.
-			return false, refused, fmt.Errorf("%w: the session is absent after a lost reply", ErrOutcomeUnknown)
-		}
-		if err != nil {
-			continue
-		}
-		m, err := decodeImage(item.Value, key)
-		switch {
-		case err != nil:
-			return false, refused, unknown(err)
-		case m.wrote(w.commit), w.txn != (txnID{}) && m.holds(w.txn):
-			return false, applied, nil
-		case w.against != (Version{}) && item.Version == w.against:
-			// Both copies bear this version: at most one can be applied. An Add
-			// has no such mark, so it is never sent twice.
-			return true, refused, nil
-		case m.forward != nil:
-			return w.settleBehind(ctx, key, m)
-		case w.cur != nil && m.wrote(w.cur.commit):
-			// What is there descends from what we compared against and does not
-			// name us. Our version is history: a late copy cannot be applied.
-			return false, refused, nil
-		default:
-			return false, refused, fmt.Errorf("%w: the session was replaced after a lost reply", ErrOutcomeUnknown)
-		}
-	}
-}
-
-// settleBehind is settle where the session was given another id meanwhile: what
-// is stored there tells.
-func (w *write) settleBehind(ctx context.Context, key storageKey, m *image) (again bool, _ fate, err error) {
-	lost := fmt.Errorf("%w: the session was renewed after a lost reply", ErrOutcomeUnknown)
-	to, ok, err := w.s.c.follow(w.id, key, m)
-	if err != nil || !ok {
-		return false, refused, lost
-	}
-	t, err := w.s.c.truth(ctx, w.s.c.storageKey(to))
-	switch {
-	case err != nil || t.body == nil:
-		return false, refused, lost
-	case t.body.wrote(w.commit):
-		return false, applied, nil
-	case w.cur != nil && t.body.wrote(w.cur.commit):
-		return false, refused, nil
-	}
-	return false, refused, lost
 }
 
 // rebase loads what is stored, after a refusal or where the session was read
@@ -398,7 +372,7 @@ func (w *write) mergeWith(theirs *image) error {
 		return &ConflictError{Container: cfg.Name}
 	}
 	m := merger{base: w.s.base, theirs: theirs, codec: w.s.codec, policy: cfg.Conflict, resolve: cfg.Resolve, now: nanos(cfg.Now())}
-	merged, err := m.merge(w.mine, w.reads)
+	merged, err := m.merge(w.mine, w.s.readSet())
 	var conflict *ConflictError
 	if errors.As(err, &conflict) && conflict.Container == "" {
 		conflict.Container = cfg.Name
@@ -416,73 +390,6 @@ func (w *write) tired() error {
 		return fmt.Errorf("%w: refused by other commits for all of CommitTimeout", ErrUnavailable)
 	}
 	return fmt.Errorf("%w: for all of CommitTimeout", ErrConflict)
-}
-
-// destroy removes the session whatever was written since, but not one that was
-// made anew under its id.
-func (w *write) destroy(budget, ctx context.Context) error {
-	doubt := false
-	for try := 0; ; try++ {
-		if try > 0 || !w.s.comparable {
-			gone, err := w.aim(budget, ctx, try, doubt)
-			if gone || err != nil {
-				return err
-			}
-		}
-		w.stats.tries++
-		err := w.s.c.store.CompareAndDelete(budget, w.key.name, w.against)
-		switch {
-		case err == nil:
-			return nil
-		case isNotFound(err):
-			return unknownIf(doubt, w.destroyable(nil))
-		case !certain(err):
-			doubt = true
-		case !errors.Is(err, ErrConflict):
-			if doubt {
-				return unknown(err)
-			}
-			return err
-		}
-	}
-}
-
-// aim makes a destroyed session's removal compare against what is stored now.
-// gone: it is not there any more, by us or by another.
-func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool, err error) {
-	for ; ; try++ {
-		if doubt {
-			ctx = budget // it goes on until it knows
-		}
-		if err := w.breathe(budget, ctx, try); err != nil {
-			return false, unknownIf(doubt, err)
-		}
-		m, v, err := w.reach(budget, true)
-		switch {
-		case err == nil && (m == nil || m.birth != w.s.base.birth):
-			return true, unknownIf(doubt, w.destroyable(m))
-		case err == nil:
-			w.cur, w.against = m, v
-			return false, w.destroyable(m) // it is there: certainly not removed by us
-		case !doubt || budget.Err() != nil:
-			return false, unknownIf(doubt, w.orTired(budget, err))
-		}
-	}
-}
-
-// destroyable holds Serializable to its promise: what was read before the
-// decision to destroy must still be so. A nil m: it is gone, and a transaction
-// that took what was in it would have taken that for the second time.
-func (w *write) destroyable(m *image) error {
-	cfg := &w.s.c.cfg
-	if cfg.Conflict != Serializable {
-		return nil
-	}
-	keys, err := changedReads(w.s.base, m, w.reads, nanos(cfg.Now()))
-	if err == nil && len(keys) > 0 {
-		err = &ConflictError{Container: cfg.Name, Keys: sortKeys(keys)}
-	}
-	return err
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -331,13 +331,21 @@ func newID() string {
 // and a hash. Nothing of an id reaches a store, so no id can be a command, be
 // too long, look like another's key, or be read in a dump.
 func (c *Container) storageKey(id string) storageKey {
+	return c.storageKeyIn(make([]byte, 0, keyRoom), id)
+}
+
+// keyRoom is the room that making a storage key may need.
+const keyRoom = maxNameOfContainer + 1 + 43 // of base64
+
+// storageKeyIn is storageKey, made in the room given.
+func (c *Container) storageKeyIn(room []byte, id string) storageKey {
 	name := c.cfg.Name
 	in := make([]byte, 0, 128)
 	in = append(append(append(in, name...), 0), id...)
 	hash := sha256.Sum256(in)
-	out := make([]byte, 0, maxNameOfContainer+64)
-	out = append(append(out, name...), ':')
-	key := newStorageKey(string(base64.RawURLEncoding.AppendEncode(out, hash[:])))
+	out := append(append(room[:0], name...), ':')
+	out = base64.RawURLEncoding.AppendEncode(out, hash[:])
+	key := storageKey{name: string(out), sum: sumOfKey(out)}
 	key.seal = c.ring.sealer(name, id)
 	return key
 }

@@ -385,7 +385,9 @@ type storageKey struct {
 }
 
 func newStorageKey(name string) storageKey {
-	return storageKey{name: name, sum: crc32.Update(0, castagnoli, []byte(name))}
+	return storageKey{name: name, sum: sumOfKey([]byte(name))}
 }
+
+func sumOfKey(name []byte) uint32 { return crc32.Update(0, castagnoli, name) }
 
 func (k storageKey) checksum(body []byte) uint32 { return crc32.Update(k.sum, castagnoli, body) }

@@ -250,7 +250,8 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 		if it.renewed {
 			id = w.s.newID
 		}
-		d, err := w.draft(id)
+		var d draft
+		err := w.draft(&d, id)
 		if err == nil {
 			err = d.fits(it.key, limit-room)
 		}
@@ -258,7 +259,7 @@ func (j *joint) withIntent(it *item) ([]byte, time.Duration, error) {
 			return nil, 0, err
 		}
 		if w.s.trace != nil {
-			w.stats.encoded(d, it.key)
+			w.stats.encoded(&d, it.key)
 		}
 		if it.renewed {
 			pkgs := w.cur.pkgs.edited(d.pkgs)

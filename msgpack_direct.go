@@ -13,20 +13,18 @@ import (
 // without its reader, its writer and reflection. What is not plainly one of them
 // is left to the module.
 
-// marshalDirect returns the encoding of v, and whether it is of a type that is
+// sizeDirect bounds the size of the encoding of v; 0: it is of a type that is not
 // encoded here.
-func marshalDirect(v any) ([]byte, bool) {
-	size := 9
+func sizeDirect(v any) int {
 	switch v := v.(type) {
 	case string:
-		size = 5 + len(v)
+		return 5 + len(v)
 	case []byte:
-		size = 5 + len(v)
+		return 5 + len(v)
 	case bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
-	default:
-		return nil, false
+		return 9
 	}
-	return appendDirect(make([]byte, 0, size), v), true
+	return 0
 }
 
 // appendDirect appends the encoding of v, which is of a type that is encoded

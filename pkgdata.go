@@ -51,7 +51,16 @@ func (p *PkgData) Get(key string, dst any) error {
 // Set stores v under key. A value that cannot be encoded is ErrValue and leaves
 // no trace; an equal value changes nothing. v may be a Value.
 func (p *PkgData) Set(key string, v any) error {
-	body, err := encodeValue(p.s.codec, PkgKey{p.name, key}, v)
+	var body []byte
+	var err error
+	_, msgpack := p.s.codec.(msgpackCodec)
+	direct := 0
+	if msgpack {
+		direct = sizeDirect(v)
+	}
+	if direct == 0 { // outside the lock: it may take its time, and call the user's code
+		body, err = encodeValue(p.s.codec, PkgKey{p.name, key}, v)
+	}
 	p.s.u.tx.mu.Lock()
 	defer p.s.u.tx.mu.Unlock()
 	if err := p.changeable(key); err != nil {
@@ -59,6 +68,9 @@ func (p *PkgData) Set(key string, v any) error {
 	}
 	if err != nil {
 		return err
+	}
+	if direct > 0 {
+		body = p.s.bodies.direct(v, direct)
 	}
 	p.put(key, body)
 	return nil
@@ -349,33 +361,50 @@ func (p *PkgData) value(key string, body []byte) Value {
 }
 
 func (p *PkgData) put(key string, body []byte) {
-	if v := p.peek(key); !v.IsZero() && bytes.Equal(v.body, body) {
+	i := p.changes.find(key)
+	stored, there := p.base.get(key)
+	is, to := p.now(i, stored), change{what: isSet, body: body, stored: there}
+	switch {
+	case is != nil && bytes.Equal(is, body):
 		return
+	case there && bytes.Equal(stored, body):
+		to = change{what: asStored, stored: true}
 	}
-	stored, ok := p.base.get(key)
-	if ok && bytes.Equal(stored, body) {
-		p.change(key, change{what: asStored, stored: true})
-	} else {
-		p.change(key, change{what: isSet, body: body, stored: ok})
-	}
+	p.change(i, key, to)
 }
 
 func (p *PkgData) remove(key string) {
-	if p.peek(key).IsZero() {
+	i := p.changes.find(key)
+	stored, there := p.base.get(key)
+	to := change{what: asStored}
+	switch {
+	case p.now(i, stored) == nil:
 		return
+	case there:
+		to = change{what: isDeleted, stored: true}
 	}
-	if _, ok := p.base.get(key); ok {
-		p.change(key, change{what: isDeleted, stored: true})
-	} else {
-		p.change(key, change{what: asStored})
-	}
+	p.change(i, key, to)
 }
 
-// change notes what is to become of key, and how to take that back.
-func (p *PkgData) change(key string, to change) {
-	i := p.changes.place(key)
-	was := p.changes.list[i]
-	p.s.u.log.note(func() { p.assign(i, was) })
+// now returns the value of a key, nil where it is absent: changed at position i,
+// or as stored.
+func (p *PkgData) now(i int, stored []byte) []byte {
+	if i >= 0 && p.changes.list[i].what != asStored {
+		return p.changes.list[i].body
+	}
+	return stored
+}
+
+// change notes what is to become of key, at position i of the changes or, below
+// 0, at none yet, and how to take that back.
+func (p *PkgData) change(i int, key string, to change) {
+	if i < 0 {
+		i = p.changes.place(key)
+	}
+	if log := &p.s.u.log; log.on {
+		was := p.changes.list[i]
+		log.note(func() { p.assign(i, was) })
+	}
 	p.assign(i, to)
 }
 

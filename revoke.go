@@ -73,8 +73,8 @@ func (c *Container) Sessions(ctx context.Context, audience, subject string) ([]S
 		return nil, err
 	}
 	if missing {
-		ctx, cancel := commitBudget(ctx, c.cfg.CommitTimeout)
-		defer cancel()
+		ctx := newBudget(ctx, c.cfg.CommitTimeout)
+		defer ctx.release()
 		_ = x.update(ctx, who, func(ix *subjectIndex) error {
 			x.dropMissing(ctx, ix, ix.live())
 			return nil
@@ -113,8 +113,9 @@ func (c *Container) Revoke(ctx context.Context, audience, subject string, except
 	for _, ref := range except {
 		spared[refHash(ref.Hash)] = true
 	}
-	ctx, cancel := commitBudget(ctx, c.cfg.CommitTimeout)
-	defer cancel()
+	budget := newBudget(ctx, c.cfg.CommitTimeout)
+	defer budget.release()
+	ctx = budget
 	x, epoch, listed := c.subjects, int64(0), map[refHash]string{}
 	err = x.update(ctx, who, func(ix *subjectIndex) error {
 		if epoch != 0 && ix.epoch >= epoch {
@@ -188,8 +189,9 @@ func (c *Container) RevokeOne(ctx context.Context, audience, subject string, one
 	if !ix.lists(ref) {
 		return ErrNotFound
 	}
-	ctx, cancel := commitBudget(ctx, c.cfg.CommitTimeout)
-	defer cancel()
+	budget := newBudget(ctx, c.cfg.CommitTimeout)
+	defer budget.release()
+	ctx = budget
 	e := ix.entries[ref]
 	removed, err := c.removeAll(ctx, []place{{ref, e.key}}, nil)
 	if err != nil {

@@ -52,7 +52,8 @@ type Session struct {
 	enrolled       *enrolment
 	recorded       bool // the access was recorded alone
 
-	trace *sessionTrace // nil: the container has no Trace
+	bodies bodies        // of the values that were set
+	trace  *sessionTrace // nil: the container has no Trace
 
 	// Most requests touch one package: it needs no room of its own.
 	first struct {

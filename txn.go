@@ -26,7 +26,8 @@ type Txn struct {
 	last     Participant   // JoinLast
 	before   []func(context.Context) error
 	after    []func(error)
-	saves    []*Savepoint // valid ones, earliest first
+	saves    []*Savepoint   // valid ones, earliest first
+	first    [1]Participant // the room of parts until there are more
 }
 
 // State is where a transaction stands.

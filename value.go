@@ -85,3 +85,23 @@ func (e *valueError) Error() string {
 }
 
 func (e *valueError) Unwrap() []error { return []error{ErrValue, e.cause} }
+
+// bodies is room for encoded values, from which each is cut: a transaction that
+// sets many allocates few times. What was cut is never written again.
+type bodies struct {
+	room  []byte
+	taken int
+}
+
+const mostBodies = 8 << 10 // what is set aside at a time
+
+// direct encodes v, if that is of a type for which sizeDirect knows the size.
+func (b *bodies) direct(v any, size int) []byte {
+	if cap(b.room)-len(b.room) < size {
+		b.room = make([]byte, 0, max(size, min(b.taken, mostBodies)))
+	}
+	b.taken += size
+	from := len(b.room)
+	b.room = appendDirect(b.room, v)
+	return b.room[from:len(b.room):len(b.room)]
+}

@@ -33,8 +33,8 @@ type conn struct {
 
 	// Of the exchange under way.
 	began, deadline time.Time
-	closed bool
-	ex     exchange
+	closed          bool
+	ex              exchange
 	// interrupt ends the request under way: a field, so that a request does not
 	// allocate it.
 	interrupt func()
