@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -35,6 +34,8 @@ type conn struct {
 	began, deadline time.Time
 	closed          bool
 	ex              exchange
+	out             outgoing
+	in              incoming
 	// interrupt ends the request under way: a field, so that a request does not
 	// allocate it.
 	interrupt func()
@@ -56,6 +57,9 @@ type exchange struct {
 	pending bool // the reply is still waited for without ctx: see patience
 	ctx     context.Context
 	unwatch func() bool // not nil: ctx is watched
+
+	value          int // the size of the value of a write
+	taken, request int // bytes that the client has written, and is to write; 0: not known yet
 }
 
 // patience is how long a reply is waited for before its request begins to watch
@@ -95,8 +99,21 @@ func (c *conn) begin(d time.Duration) error {
 	return c.nc.SetDeadline(c.deadline)
 }
 
-// write starts an exchange whose reply is an answer to a write.
-func (c *conn) write() { c.ex = exchange{line: c.ex.line[:0]} }
+// look reports whether the connection is quiet, as it must be before a request.
+func (c *conn) look() error {
+	err := c.sock.look(c.nc)
+	if err == nil && c.sock.raw == nil {
+		err = c.nc.SetDeadline(c.deadline) // looking has changed it
+	}
+	return err
+}
+
+// write starts an exchange whose reply is an answer to a write of a value of so
+// many bytes.
+func (c *conn) write(size int) {
+	c.ex = exchange{line: c.ex.line[:0], value: size}
+	c.out.held = c.out.held[:0]
+}
 
 // get starts an exchange whose reply is the value of key, of at most so many
 // bytes, or a miss. It is given up when ctx ends.
@@ -137,43 +154,6 @@ func (ex *exchange) exact(value int, hit bool) bool {
 		want += value + len("\r\nEND\r\n")
 	}
 	return ex.whole && ex.got == want
-}
-
-// wire is the connection as gomemcache sees it. The client renews its deadline
-// with every item, so that a server that trickles is waited for without end:
-// here the deadline stays where begin put it.
-type wire struct {
-	net.Conn
-	c *conn
-}
-
-func (w wire) SetDeadline(time.Time) error      { return nil }
-func (w wire) SetReadDeadline(time.Time) error  { return nil }
-func (w wire) SetWriteDeadline(time.Time) error { return nil }
-
-func (w wire) Close() error {
-	w.c.close()
-	return nil
-}
-
-func (w wire) Write(p []byte) (int, error) {
-	n, err := w.c.nc.Write(p)
-	w.c.ex.sent += n
-	w.c.ex.cut = w.c.ex.cut || err != nil
-	return n, err
-}
-
-func (w wire) Read(p []byte) (int, error) {
-	n, err := w.c.nc.Read(p)
-	if err != nil && n == 0 && w.c.ex.pending && errors.Is(err, os.ErrDeadlineExceeded) {
-		if err = w.c.persist(); err == nil {
-			n, err = w.c.nc.Read(p)
-		}
-	}
-	if ferr := w.c.ex.receive(p[:n]); ferr != nil {
-		return 0, ferr
-	}
-	return n, err
 }
 
 func (ex *exchange) receive(p []byte) error {

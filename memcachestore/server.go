@@ -97,7 +97,7 @@ func (s *server) conn(ctx context.Context) (*conn, error) {
 		}
 		err = c.begin(s.cfg.Timeout)
 		if err == nil && !fresh {
-			err = c.sock.look(c.nc)
+			err = c.look()
 		}
 		switch {
 		case err == nil:

@@ -99,7 +99,7 @@ func (s *server) writeOver(ctx context.Context, c *conn, r request) error {
 		s.put(c)
 		return ended(ctx)
 	}
-	c.write()
+	c.write(len(r.value))
 	err := c.send(r)
 	ex := &c.ex
 	answered := ex.whole && (err == nil || errors.Is(err, memcache.ErrNotStored) ||

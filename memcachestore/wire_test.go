@@ -1,0 +1,104 @@
+package memcachestore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	sd "github.com/seed-ad7f1900/sessiondata"
+	mct "github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
+)
+
+// edges are sizes of values with which requests and replies end at every place
+// about the ends of the client's buffers, and of this package's.
+func edges() []int {
+	sizes := []int{0, 1, 2, 100, 100_000, 300_000}
+	for _, buffer := range []int{4096, 8192, incomingSize, 2 * incomingSize} {
+		for d := -70; d <= 4; d++ { // the first line of a request or a reply takes some 50 bytes
+			sizes = append(sizes, buffer+d)
+		}
+	}
+	return sizes
+}
+
+func TestValuesOfEverySizeArriveWhole(t *testing.T) {
+	certs := mct.NewCerts(t)
+	for name, with := range map[string]struct {
+		flags  []string
+		config func(*Config)
+	}{
+		"plain": {nil, func(*Config) {}},
+		"TLS":   {[]string{"-Z", "-o", "ssl_chain_cert=" + certs.Cert + ",ssl_key=" + certs.Key}, trusting(certs)},
+		"a connection that is no socket": {nil, func(cfg *Config) {
+			cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, network, address)
+				return struct{ net.Conn }{nc}, err
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, []string{mct.Start(t, with.flags...).Addr()}, with.config)
+			rng := rand.New(rand.NewPCG(1, 1))
+			for _, size := range edges() {
+				key := fmt.Sprint("k", size)
+				value := make([]byte, size)
+				for i := range value {
+					value[i] = byte(rng.Uint32())
+				}
+				require.NoError(t, s.Add(t.Context(), key, value, time.Minute))
+				item, err := s.Get(t.Context(), key)
+				require.NoError(t, err, "size %d", size)
+				require.True(t, bytes.Equal(value, item.Value), "size %d", size)
+				require.NoError(t, s.CompareAndSwap(t.Context(), key, value[:size/2], time.Minute, item.Version))
+				get(t, s, key, string(value[:size/2]))
+			}
+			require.Equal(t, 1, s.servers[0].open, "no exchange has cost its connection")
+		})
+	}
+}
+
+// sink is a connection that keeps what is written to it, and answers STORED.
+type sink struct {
+	net.Conn
+	sent    []byte
+	onWrite func()
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.onWrite()
+	s.sent = append(s.sent, p...)
+	return len(p), nil
+}
+
+func (s *sink) Read(p []byte) (int, error)  { return copy(p, "STORED\r\n"), nil }
+func (s *sink) SetDeadline(time.Time) error { return nil }
+func (s *sink) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
+func (s *sink) Close() error                { return nil }
+
+// A part would wake the server for nothing.
+func TestNothingOfARequestIsSentBeforeAllOfItIsThere(t *testing.T) {
+	for _, size := range edges() {
+		to := &sink{}
+		sock := newSocket(to)
+		c := newConn(sock, sock)
+		to.onWrite = func() {
+			if size > 0 {
+				require.GreaterOrEqual(t, c.ex.taken, c.ex.request-len(lineEnd), "size %d", size)
+			}
+		}
+		require.NoError(t, c.begin(time.Second))
+		c.write(size)
+		value := bytes.Repeat([]byte("v"), size)
+		require.NoError(t, c.send(request{verb: swap, key: "k", value: value, ttl: time.Minute, version: sd.Version{ID: 7}}))
+		want := fmt.Sprintf("cas k 0 61 %d 7\r\n%s\r\n", size, value)
+		require.Equal(t, want, string(to.sent), "size %d", size)
+		require.Equal(t, len(want), c.ex.sent)
+		require.Empty(t, c.out.held)
+	}
+}
