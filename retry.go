@@ -42,6 +42,20 @@ type task struct {
 	readOnly bool
 }
 
+// begin returns the transaction for one try.
+func (t *task) begin() *Txn {
+	if t.with == nil {
+		return &Txn{guarded: true}
+	}
+	// It will have a session: both stand in one piece of memory.
+	both := new(struct {
+		tx   Txn
+		unit unit
+	})
+	both.tx.guarded, both.tx.readOnly, both.tx.spare = true, t.readOnly, &both.unit
+	return &both.tx
+}
+
 func (t *task) do(ctx context.Context, tx *Txn) error {
 	if t.fn != nil {
 		return t.fn(tx)
@@ -87,7 +101,7 @@ func (r Retry) run(ctx context.Context, t task) error {
 }
 
 func once(ctx context.Context, t *task) error {
-	tx := &Txn{guarded: true, readOnly: t.readOnly}
+	tx := t.begin()
 	returned := false
 	defer func() {
 		if !returned {

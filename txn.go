@@ -28,6 +28,7 @@ type Txn struct {
 	after    []func(error)
 	saves    []*Savepoint   // valid ones, earliest first
 	first    [1]Participant // the room of parts until there are more
+	spare    *unit          // room for the first container's part; nil: none
 }
 
 // State is where a transaction stands.

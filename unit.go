@@ -46,7 +46,11 @@ func unitOf(tx *Txn) (*unit, error) {
 		return nil, err
 	}
 	if tx.decider == nil {
-		u := &unit{tx: tx}
+		u := tx.spare
+		if u == nil {
+			u = new(unit)
+		}
+		u.tx = tx
 		u.log.on = len(tx.saves) > 0 // earlier savepoints must be able to empty it
 		tx.decider = u
 		if tx.parts == nil {
@@ -120,7 +124,8 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	if err != nil {
 		return err
 	}
-	codec, err := s.c.codecFor(t.body)
+	now := nanos(s.c.cfg.Now())
+	codec, err := s.c.codecFor(t.body, now)
 	if err != nil {
 		return err
 	}
@@ -129,7 +134,7 @@ func (u *unit) load(ctx context.Context, s *Session) (err error) {
 	if err := u.tx.err(); err != nil {
 		return err
 	}
-	s.begin(t.body, t.version, nanos(s.c.cfg.Now()))
+	s.begin(t.body, t.version, now)
 	s.codec, s.comparable = codec, t.comparable
 	done = true
 	return nil
@@ -196,8 +201,8 @@ func (u *unit) alias(s *Session, to string) error {
 var errLoaded = errors.New("sessiondata: the session is loaded under another id")
 
 // codecFor returns the codec of a stored session, or for a new one.
-func (c *Container) codecFor(m *image) (Codec, error) {
-	if m == nil || c.lease(m).expired(nanos(c.cfg.Now())) {
+func (c *Container) codecFor(m *image, now int64) (Codec, error) {
+	if m == nil || c.lease(m).expired(now) {
 		return c.cfg.Codec, nil
 	}
 	return codecOf(m.codec, c.cfg.Codec)
