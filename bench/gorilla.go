@@ -70,6 +70,9 @@ type gorillaPeer struct{ store *gorillaStore }
 
 const gorillaCookie = "session"
 
+// What scs and gorilla/sessions keep must be known to encoding/gob.
+func init() { gob.Register(record{}) }
+
 func newGorilla(c *memcache.Client) (*gorillaPeer, error) {
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
@@ -136,7 +139,7 @@ func (g *gorillaPeer) read(ctx context.Context, id string, c *content) error {
 	if err != nil {
 		return err
 	}
-	if v, _ := s.Values[c.one[0][0].flat].(string); len(v) != c.shape.bytesPerValue {
+	if !c.holds(s.Values[c.one[0][0].flat]) {
 		return errWrongValue
 	}
 	return nil
@@ -192,10 +195,8 @@ func (g *gorillaPeer) handler(c *content) http.Handler {
 	at := c.one[0][0].flat
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
 		s, err := g.store.Get(r, gorillaCookie)
-		if err == nil {
-			if v, _ := s.Values[at].(string); len(v) != c.shape.bytesPerValue {
-				err = errWrongValue
-			}
+		if err == nil && !c.holds(s.Values[at]) {
+			err = errWrongValue
 		}
 		answer(w, err)
 	})

@@ -98,8 +98,16 @@ func (o *ours) read(ctx context.Context, id string, c *content) error {
 }
 
 func lookAt(s *sd.Session, c *content) error {
-	v, err := sd.Get[string](s.Pkg(c.one[0][0].pkg), c.one[0][0].key)
-	if err == nil && len(v) != c.shape.bytesPerValue {
+	at := c.one[0][0]
+	if c.shape.records {
+		return check[record](s, c, at)
+	}
+	return check[string](s, c, at)
+}
+
+func check[T any](s *sd.Session, c *content, at edit) error {
+	v, err := sd.Get[T](s.Pkg(at.pkg), at.key)
+	if err == nil && !c.holds(v) {
 		return errWrongValue
 	}
 	return err
@@ -194,9 +202,13 @@ func changeOther(s *sd.Session, c *content) error {
 	return set(s, otherVariant(c.one, was))
 }
 
-func (o *ours) value(ctx context.Context, id string, e edit) (v string, err error) {
+func (o *ours) value(ctx context.Context, id string, e edit) (v any, err error) {
 	err = o.container.View(ctx, id, func(s *sd.Session) error {
-		v, err = sd.Get[string](s.Pkg(e.pkg), e.key)
+		if _, ok := e.value.(record); ok {
+			v, err = sd.Get[record](s.Pkg(e.pkg), e.key)
+		} else {
+			v, err = sd.Get[string](s.Pkg(e.pkg), e.key)
+		}
 		return err
 	})
 	return v, err

@@ -89,7 +89,7 @@ var errWrongValue = errors.New("bench: a value is not as it was stored")
 
 // variant of what is changed: a request takes the one that is not stored.
 func otherVariant(edits [2][]edit, was string) []edit {
-	if was == edits[0][0].value {
+	if any(was) == edits[0][0].value {
 		return edits[1]
 	}
 	return edits[0]

@@ -26,6 +26,11 @@ func fullPlan() plan {
 			p.pinned = append(p.pinned, scenario{work: w, shape: s, goroutines: 1, pinned: true})
 		}
 	}
+	for _, w := range []work{readOne, changeOne, create} {
+		for _, s := range recordShapes {
+			p.pinned = append(p.pinned, scenario{work: w, shape: s, goroutines: 1, pinned: true})
+		}
+	}
 	for _, w := range []work{readOne, changeOne} {
 		for _, s := range shapes {
 			for _, n := range []int{16, 64} {

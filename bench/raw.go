@@ -48,18 +48,14 @@ func (r *raw) create(ctx context.Context, c *content) error {
 	return err
 }
 
-func (r *raw) value(id string, e edit) (string, error) {
+func (r *raw) value(id string, e edit) (any, error) {
 	s, err := r.load(id)
-	if err != nil {
-		return "", err
-	}
-	v, _ := s[e.pkg][e.key].(string)
-	return v, nil
+	return s[e.pkg][e.key], err
 }
 
 func (r *raw) read(_ context.Context, id string, c *content) error {
 	v, err := r.value(id, c.one[0][0])
-	if err == nil && len(v) != c.shape.bytesPerValue {
+	if err == nil && !c.holds(v) {
 		return errWrongValue
 	}
 	return err

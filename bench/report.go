@@ -50,15 +50,20 @@ func (r *report) markdown() string {
 		p("| %s | %s %s | %s | %s | %s |\n", bar.what, sign, short(bar.limit), measured, clock, verdict)
 	}
 
-	p("\n## Cost of one request beneath HTTP\nS is 1 package of 5 values, M 10 of 10, L 100 of 20, each value 75 bytes.\n")
+	p("\n## Cost of one request beneath HTTP\nS is 1 package of 5 values, M 10 of 10, L 100 of 20, each value a string of 75 bytes.\n")
 	for _, w := range []work{readOne, changeOne, create, changeTen, takeBack} {
 		p("\n### %s\n\n", capital(describe(w)))
-		r.costTable(p, func(s shape) scenario { return scenario{work: w, shape: s, goroutines: 1, pinned: true} })
+		r.costTable(p, shapes, w)
+	}
+	p("\n## The same with records for values\nEach is a struct of a name of %d bytes, a number and two short texts: some 75 bytes where it is encoded.\n", nameOfRecord)
+	for _, w := range []work{readOne, changeOne, create} {
+		p("\n### %s, of records\n\n", capital(describe(w)))
+		r.costTable(p, recordShapes, w)
 	}
 	p("\n## Through net/http and the middleware\nA visitor's client, the server and memcached on one processor. Allocations are those of both ends.\n")
 	for _, w := range []work{webRead, webChange} {
 		p("\n### %s\n\n", capital(describe(w)))
-		r.costTable(p, func(s shape) scenario { return scenario{work: w, shape: s, goroutines: 1, pinned: true} })
+		r.costTable(p, shapes, w)
 	}
 
 	p("\n## Cost against the size of the session\nPackages of one value of 100 bytes; microseconds, median. ![Reading](bench-read.svg) ![Changing](bench-change.svg)\n")
@@ -104,10 +109,10 @@ func short(v float64) string {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-func (r *report) costTable(p func(string, ...any), of func(shape) scenario) {
+func (r *report) costTable(p func(string, ...any), shapes []shape, w work) {
 	p("| shape | | us | x bare client | processor time, x | allocations | bytes allocated | round trips | sent | received |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range shapes {
-		res := r.find(of(s).key())
+		res := r.find(scenario{work: w, shape: s, goroutines: 1, pinned: true}.key())
 		for _, c := range res.cells {
 			p("| %s | %s | %s | %s | %s | %.0f | %.0f | %s | %.0f | %.0f |\n", s.name, c.peer, short(spreadOf(c.nanos).median/1e3),
 				res.ratio(c.peer, nameBare), res.usedRatio(c.peer, nameBare), c.allocs, c.bytes, short(c.wire.trips), c.wire.sent, c.wire.received)

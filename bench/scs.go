@@ -73,7 +73,7 @@ func (s *scsPeer) create(ctx context.Context, c *content) error {
 
 func (s *scsPeer) read(ctx context.Context, id string, c *content) error {
 	ctx, err := s.m.Load(ctx, id)
-	if err == nil && len(s.m.GetString(ctx, c.one[0][0].flat)) != c.shape.bytesPerValue {
+	if err == nil && !c.holds(s.m.Get(ctx, c.one[0][0].flat)) {
 		return errWrongValue
 	}
 	return err
@@ -141,7 +141,7 @@ func (s *scsPeer) handler(c *content) http.Handler {
 	mux := http.NewServeMux()
 	at := c.one[0][0].flat
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
-		if len(s.m.GetString(r.Context(), at)) != c.shape.bytesPerValue {
+		if !c.holds(s.m.Get(r.Context(), at)) {
 			answer(w, errWrongValue)
 			return
 		}
