@@ -18,6 +18,7 @@ const blindRead = time.Millisecond
 type socket struct {
 	net.Conn
 	raw     syscall.RawConn // nil: no descriptor at hand
+	plain   bool            // Conn is a socket itself, so that it can write several pieces in one call
 	looking bool            // Read does not wait
 
 	// The first bytes received: a server that is full says so in plain text,
@@ -38,6 +39,10 @@ func newSocket(nc net.Conn) *socket {
 		if raw, err := sc.SyscallConn(); err == nil {
 			s.raw = raw
 		}
+	}
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn: // not what holds one, and may write in another way
+		s.plain = true
 	}
 	s.fn = func(fd uintptr) bool {
 		s.n, s.err = readFD(fd, s.buf)

@@ -70,19 +70,30 @@ func (w wire) send(p, end []byte) (int, error) {
 		c.ex.note(n, err)
 		return n, err
 	}
-	to := c.nc
-	if to == net.Conn(c.sock) {
-		to = c.sock.Conn // which can send several pieces in one call
-	}
-	out.parts = [...][]byte{out.held, p, end}
-	out.list = out.parts[:]
-	n, err := out.list.WriteTo(to)
-	c.ex.note(int(n), err)
-	out.parts, out.held = [3][]byte{}, out.held[:0]
+	n, err := c.sendPieces(p, end)
+	c.ex.note(n, err)
+	out.held = out.held[:0]
 	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+func (c *conn) sendPieces(p, end []byte) (int, error) {
+	out := &c.out
+	if !c.sock.plain || c.nc != net.Conn(c.sock) {
+		out.held = append(append(out.held, p...), end...)
+		n, err := c.nc.Write(out.held)
+		if cap(out.held) > 2*incomingSize {
+			out.held = nil // once in a while is no reason to keep it
+		}
+		return n, err
+	}
+	out.parts = [...][]byte{out.held, p, end}
+	out.list = out.parts[:]
+	n, err := out.list.WriteTo(c.sock.Conn)
+	out.parts = [3][]byte{}
+	return int(n), err
 }
 
 func (ex *exchange) note(sent int, err error) {

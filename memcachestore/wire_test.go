@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,36 @@ func TestValuesOfEverySizeArriveWhole(t *testing.T) {
 			}
 			require.Equal(t, 1, s.servers[0].open, "no exchange has cost its connection")
 		})
+	}
+}
+
+// heldSocket holds a socket, and must be asked all the same.
+type heldSocket struct {
+	*net.TCPConn
+	written *atomic.Int64
+}
+
+func (c heldSocket) Write(p []byte) (int, error) {
+	c.written.Add(int64(len(p)))
+	return c.TCPConn.Write(p)
+}
+
+// Whoever dials may put something between: what is written must go through it.
+func TestNothingIsWrittenPastAConnectionThatHoldsASocket(t *testing.T) {
+	var written atomic.Int64
+	s := open(t, []string{mct.Start(t).Addr()}, func(cfg *Config) {
+		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return heldSocket{nc.(*net.TCPConn), &written}, nil
+		}
+	})
+	for _, size := range []int{10, 5000, 100_000} {
+		before := written.Load()
+		require.NoError(t, s.Add(t.Context(), fmt.Sprint("k", size), make([]byte, size), time.Minute))
+		require.Greater(t, written.Load()-before, int64(size))
 	}
 }
 
