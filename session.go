@@ -63,29 +63,6 @@ type Session struct {
 	}
 }
 
-// Status says what a commit will do with a session.
-type Status int
-
-// What a commit will do.
-const (
-	Unmodified Status = iota // nothing, or record the access
-	Modified                 // store it
-	Destroyed                // remove it
-)
-
-// String returns the name of the status.
-func (s Status) String() string {
-	switch s {
-	case Unmodified:
-		return "unmodified"
-	case Modified:
-		return "modified"
-	case Destroyed:
-		return "destroyed"
-	}
-	return fmt.Sprintf("Status(%d)", int(s))
-}
-
 // begin sets what is known from loading at now: m, or a new session where m is
 // nil or has expired.
 func (s *Session) begin(m *image, v Version, now int64) {
@@ -214,41 +191,6 @@ func (s *Session) IsNew() bool {
 	s.u.tx.mu.Lock()
 	defer s.u.tx.mu.Unlock()
 	return s.u.tx.err() == nil && s.base == nil
-}
-
-// Status says what the commit will do with this session as it is now.
-func (s *Session) Status() Status {
-	s.u.tx.mu.Lock()
-	defer s.u.tx.mu.Unlock()
-	if s.u.tx.err() != nil {
-		return Unmodified
-	}
-	return s.status()
-}
-
-func (s *Session) status() Status {
-	switch {
-	case s.destroyed:
-		return Destroyed
-	case s.renewed(), s.timeout != s.storedTimeout(), s.member != s.stored:
-		return Modified
-	}
-	for _, p := range s.pkgs {
-		if p.dirty > 0 {
-			return Modified
-		}
-	}
-	return Unmodified
-}
-
-// renewed reports whether a stored session gets another id.
-func (s *Session) renewed() bool { return s.base != nil && s.newID != "" }
-
-func (s *Session) storedTimeout() int64 {
-	if s.base == nil {
-		return 0
-	}
-	return s.base.timeout
 }
 
 // Created returns when the session was created: for a new one, when it was

@@ -76,9 +76,6 @@ func (u *unit) Prepare(ctx context.Context) error {
 	return validate(u.budget, slices.DeleteFunc(slices.Clone(u.sessions), (*Session).changed))
 }
 
-// changed reports whether the session is to be written, if not for the access.
-func (s *Session) changed() bool { return s.status() == Modified || s.destroyed && s.base != nil }
-
 // validate loads again the sessions that were only read, where their container
 // is Serializable, and refuses if what was read has changed, or might: another
 // transaction over such a session is undecided.
