@@ -107,6 +107,7 @@ func TestRule18_DestroyedSessionReadsAsEmptyAndRefusesChanges(t *testing.T) {
 		p := s.Pkg("p")
 		require.NoError(t, p.Set("new", 1))
 		require.NoError(t, s.Destroy())
+		require.ErrorIs(t, p.Set("k", 2), sd.ErrGone)
 		require.Equal(t, sd.Destroyed, s.Status())
 		require.ErrorIs(t, p.Get("k", new(int)), sd.ErrKeyNotFound)
 		require.False(t, p.Has("new"))

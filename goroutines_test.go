@@ -101,6 +101,20 @@ func TestRule05_ModifySetDefaultAndPopAreAtomicAmongGoroutines(t *testing.T) {
 	require.Equal(t, int64(800), stored(t, c, "id")["p"]["counter"])
 }
 
+// Reading is noted, so goroutines that only read write all the same.
+func TestRule05_GoroutinesMayReadOnePackage(t *testing.T) {
+	c := container(t, newWire())
+	set(t, c, "id", "p", "k", 1)
+	_, s := begin(t, c, "id")
+	together(4, func(worker int) {
+		for i := range 200 {
+			if err := s.Pkg("p").Get("k", new(int)); err != nil || s.Pkg("p").Has(fmt.Sprint(worker, i)) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestRule05_ModifyMayUseTheSession(t *testing.T) {
 	c := container(t, newWire())
 	update(t, c, "id", func(s *sd.Session) {

@@ -280,3 +280,24 @@ func TestLostReply_OfATakingBack(t *testing.T) {
 		requireOnlyOld(t, w, others, next, only)
 	}
 }
+
+// A new id is drawn at random, but if anything else stands there by now it is
+// another's: it is neither overwritten nor taken back.
+func TestRule18_RenewLeavesWhatAnotherHasUnderTheNewID(t *testing.T) {
+	var next string
+	_, others, _, err := commitOver(t, func(s *sd.Session) {
+		setMine(s)
+		next, _ = s.Renew()
+	}, func(others *sd.Container, c call, pass func() error) error {
+		if c.op == "delete" && c.n == 1 {
+			update(t, others, next, func(s *sd.Session) { require.NoError(t, s.Destroy()) })
+			set(t, others, next, "p", "another", 1)
+			set(t, others, "id", "p", "theirs", 1)
+		}
+		return pass()
+	})
+	require.ErrorIs(t, err, sd.ErrConflict)
+	require.ErrorIs(t, err, sd.ErrOutcomeUnknown)
+	require.Equal(t, pkg("p", map[string]any{"another": int64(1)}), stored(t, others, next))
+	require.Equal(t, pkg("p", map[string]any{"k": int64(1), "theirs": int64(1)}), stored(t, others, "id"))
+}

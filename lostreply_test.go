@@ -231,6 +231,26 @@ func TestLostReply_RefusalOfTheSecondCopyMayBeTheEchoOfTheFirst(t *testing.T) {
 	require.Equal(t, both, stored(t, others, "id"))
 }
 
+// Were that refusal believed, a counter would be merged with itself: a conflict,
+// and the next run would count a second time.
+func TestLostReply_ACountThatMeetsItsOwnEchoIsCountedOnce(t *testing.T) {
+	var late func() error
+	_, others, _, err := commitOver(t, func(s *sd.Session) {
+		_ = sd.Modify(s.Pkg("p"), "k", func(n *int) error { *n++; return nil })
+	}, func(_ *sd.Container, c call, pass func() error) error {
+		switch {
+		case c.op == "swap" && c.n == 1:
+			late = pass
+			return errNoReply
+		case c.op == "swap" && c.n == 2:
+			require.NoError(t, late())
+		}
+		return pass()
+	})
+	require.NoError(t, err)
+	require.Equal(t, pkg("p", map[string]any{"k": int64(2)}), stored(t, others, "id"))
+}
+
 func TestLostReply_AFailureOfTheSecondCopyDoesNotSettleTheFirst(t *testing.T) {
 	for _, failure := range []error{sd.ErrUnavailable, sd.ErrTooLarge, sd.ErrNotFound, sd.ErrExists} {
 		var late func() error

@@ -1,6 +1,7 @@
 package sessiondata_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -212,4 +213,51 @@ func TestARenewalThatDiesHalfWayLosesNobody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Of two periodic renewals under way at once the first counts: the other goes on
+// under the id that it has given, and gives no second one.
+func TestOfTwoPeriodicRenewalsTheFirstCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		c := container(t, store, sd.Config{RenewEvery: time.Minute, RenewGrace: 10 * time.Second})
+		set(t, c, "old", "p", "k", "v")
+		time.Sleep(2 * time.Minute)
+		tx, slow := begin(t, c, "old")
+		require.NoError(t, slow.Pkg("p").Set("slow", 1))
+		set(t, c, "old", "p", "quick", 1)
+		next := whereIs(t, c, "old")
+		require.NotEqual(t, "old", next)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, next, slow.ID())
+		require.Equal(t, next, whereIs(t, c, "old"))
+		require.Equal(t, pkg("p", map[string]any{"k": "v", "quick": int64(1), "slow": int64(1)}), stored(t, c, next))
+		require.Len(t, keys(t, store), 2, "the session, and the forward to it")
+	})
+}
+
+// keeps is a store that ends nothing, as one whose clock stands.
+type keeps struct{ sd.Store }
+
+func (s keeps) Add(ctx context.Context, key string, value []byte, _ time.Duration) error {
+	return s.Store.Add(ctx, key, value, 0)
+}
+
+func (s keeps) CompareAndSwap(ctx context.Context, key string, value []byte, _ time.Duration, v sd.Version) error {
+	return s.Store.CompareAndSwap(ctx, key, value, 0, v)
+}
+
+// The old id is dead after the grace, also where the store keeps what stands under
+// it: memcached does so for up to two seconds.
+func TestAfterTheGraceTheOldIDIsDeadWhateverTheStoreKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := container(t, keeps{memstore.New(memstore.Config{})})
+		set(t, c, "old", "p", "k", "v")
+		next := renewAfter(t, c, "old", 10*time.Second)
+		time.Sleep(10*time.Second - 1)
+		require.Equal(t, next, whereIs(t, c, "old"))
+		time.Sleep(time.Nanosecond)
+		require.Empty(t, whereIs(t, c, "old"))
+		require.Equal(t, next, whereIs(t, c, next))
+	})
 }

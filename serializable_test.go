@@ -145,3 +145,18 @@ func TestRule16_SerializableRenewDependsOnWhatWasRead(t *testing.T) {
 		require.Equal(t, pkg("p", map[string]any{"k": int64(2)}), stored(t, cont, id), name)
 	}
 }
+
+// Two sets of keys may be one text: "a" and "bc", "ab" and "c".
+func TestRule16_KeySetsOfOneTextAreTwo(t *testing.T) {
+	cont := container(t, newWire(), serializable)
+	update(t, cont, "id", func(s *sd.Session) { setting("a", 1)(s); setting("bc", 1)(s) })
+	tx, s := begin(t, cont, "id")
+	require.Equal(t, 2, s.Pkg("p").Len())
+	require.NoError(t, s.Pkg("mine").Set("k", 1))
+	update(t, cont, "id", func(s *sd.Session) {
+		_ = s.DeletePkg("p")
+		setting("ab", 1)(s)
+		setting("c", 1)(s)
+	})
+	require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrConflict)
+}

@@ -200,3 +200,20 @@ func TestTwoLoginsOfOneTransactionTakeTwoPlaces(t *testing.T) {
 	require.NoError(t, both(three))
 	require.Len(t, labels(t, three, "alice"), 3)
 }
+
+// A login that certainly failed has given its place up when it returns.
+func TestALoginThatFailsTakesNoPlace(t *testing.T) {
+	inner := memstore.New(memstore.Config{})
+	store := &tally{Store: inner}
+	c := oneHour(t, store, atMost(1, sd.RefuseNew))
+	store.on = func(op, key string) error {
+		if op == "add" && !isIndex(key) {
+			return sd.ErrUnavailable
+		}
+		return nil
+	}
+	require.ErrorIs(t, c.Update(t.Context(), "failed", loginAs("alice", "failed")), sd.ErrUnavailable)
+	store.on = nil
+	login(t, c, "id", "alice")
+	require.Equal(t, []string{"id"}, labels(t, c, "alice"))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -216,6 +217,31 @@ func TestALostReplyAloneDoesNotTakeAServerOutOfUse(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		_, err = s.Get(t.Context(), "k")
 		require.NoError(t, err, "it was tried again at once, and answered")
+	})
+}
+
+// A server that answers others is not down, whatever became of one reply.
+func TestAServerThatAnswersOthersIsNotTakenOutOfUse(t *testing.T) {
+	p := newPeer(func(line, data string) string {
+		if strings.Contains(line, "lost") {
+			return ""
+		}
+		return echo(line, data)
+	})
+	var log logbook
+	bubble(t, p, log.use, func(t *testing.T, s *Store) {
+		lost := make(chan error)
+		go func() {
+			_, err := s.Get(t.Context(), "lost")
+			lost <- err
+		}()
+		time.Sleep(s.cfg.Timeout / 2)
+		_, err := s.Get(t.Context(), "k")
+		require.NoError(t, err)
+		require.ErrorIs(t, <-lost, sd.ErrUnavailable)
+		require.Zero(t, log.count(eventDown), log.String())
+		_, err = s.Get(t.Context(), "k")
+		require.NoError(t, err)
 	})
 }
 

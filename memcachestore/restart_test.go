@@ -123,3 +123,18 @@ func TestAWarmRestartMakesConflictsOfWhatIsStillThere(t *testing.T) {
 	require.NoError(t, s.CompareAndDelete(t.Context(), "k", get(t, s, "k", "kept")))
 	absent(t, s, "k")
 }
+
+// Containers that were started together have the same pid and the same start: the
+// name tells such servers apart, and a later start tells two boots apart.
+func TestServersOfOnePidAndStartAreToldApart(t *testing.T) {
+	epoch := func(name, pid, now, uptime string) uint64 {
+		b, err := identify(name, map[string]string{"pid": pid, "time": now, "uptime": uptime}, nil)
+		require.NoError(t, err)
+		return b.epoch
+	}
+	first := epoch("a", "1", "1800000000", "60")
+	require.Equal(t, first, epoch("a", "1", "1800000030", "90"), "the same boot, later")
+	require.NotEqual(t, first, epoch("b", "1", "1800000000", "60"), "another server")
+	require.NotEqual(t, first, epoch("a", "1", "1800000030", "10"), "another boot")
+	require.NotEqual(t, first, epoch("a", "2", "1800000000", "60"), "another process")
+}

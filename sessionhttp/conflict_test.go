@@ -80,6 +80,29 @@ func TestAConflictRunsTheRequestAgainWhereRetryAllowsIt(t *testing.T) {
 	})
 }
 
+// What a handler has committed itself is there: a conflict after that does not run
+// the request again, which would do it twice.
+func TestARequestThatHasCommittedIsNotRunAgain(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.HandlerFunc, ...options) *site) {
+		var runs atomic.Int64
+		var s *site
+		s = start(func(w http.ResponseWriter, r *http.Request) {
+			must(count(r))
+			if r.URL.Path == "/twice" {
+				runs.Add(1)
+				check(sessionhttp.Commit(r.Context(), r))
+				meddle(s, 9, &runs)(w, r)
+			}
+		})
+		c := s.visitor()
+		s.ask(c, "GET", "/")
+		got := s.ask(c, "GET", "/twice")
+		require.Equal(t, 409, got.status)
+		require.EqualValues(t, 2, runs.Load(), "one run, which counts two")
+		require.Equal(t, 1+1+10, s.stored(s.id(c)))
+	})
+}
+
 func TestConfigRetryAndAttemptsDecideWhatRunsAgain(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.HandlerFunc, ...options) *site) {
 		for _, attempts := range []int{1, 2, 7} {
