@@ -33,6 +33,15 @@ soak: ## sessions over three memcached servers that are killed, stopped and cut 
 	@scripts/test-needs
 	@go test -race -count=1 -v -timeout 0 -run '^TestSoakOfSessions$$' ./memcachestore -soak $(T)
 
+.PHONY: mutate
+mutate: ## break the source in many small ways; a named test must find each
+	@scripts/test-needs
+	@cd proof && go run ./mutate
+
+.PHONY: mutate-table
+mutate-table: ## write the list of those breakages into docs/guarantees.md
+	@cd proof && go run ./mutate -write
+
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, and the rules of who imports whom
 	@unformatted=$$($(TOOL) gofumpt -l .); \
