@@ -70,5 +70,5 @@ bench-check: ## fail where a bar of docs/benchmarks.md is missed by more than 15
 	@cd bench && go run . -check
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for T each [T=60s]
-	@scripts/each-module $(CURDIR)/scripts/fuzz $(T)
+fuzz: ## every fuzz target of every module for T each; how often each was executed [T=60s]
+	@scripts/fuzz $(T)

@@ -3,14 +3,19 @@ package sessiondata
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-ad7f1900/sessiondata/internal/bounds"
 )
 
 // goldenBytes returns the samples of testdata/envelope.
@@ -37,11 +42,50 @@ func FuzzDecodeImage(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if _, err := decodeImage(raw, testKey); err != nil {
-			requireUnreadable(t, err)
-		}
-		requireReadOrRefused(t, raw)
+		require.NoError(t, bounds.Check(len(raw), 16, func() {
+			if _, err := decodeImage(raw, testKey); err != nil {
+				requireUnreadable(t, err)
+			}
+		}))
+		// Each value is decoded four times, into two types by two codecs.
+		require.NoError(t, bounds.Check(len(raw), 4*perByte, func() { requireReadOrRefused(t, raw) }))
 	})
+}
+
+// perByte is what a codec may allocate for each byte of a value: the smallest one,
+// of one byte, may be an empty map in an interface.
+const perByte = 256
+
+// typedTargets are what values are decoded into, beside an any.
+func typedTargets() []any {
+	return []any{
+		new(string), new([]byte), new(int8), new(uint64), new(float32), new(bool), new(time.Time), new(time.Duration),
+		new([]int8), new([]string), new([3]uint8), new(map[string]int16), new(map[string]string), new(map[any]any),
+		new(map[string]any), new([]any), new(*int), new(struct {
+			A int8
+			B []struct{ C uint16 }
+			D any
+			E map[string]*int32
+			time.Time
+		}),
+	}
+}
+
+// requireSame decodes data into a target and, where that can be done, encodes and
+// decodes again: to the same.
+func requireSame(t *testing.T, codec Codec, data []byte, dst any) {
+	if codec.Unmarshal(data, dst) != nil {
+		return
+	}
+	body, err := codec.Marshal(dst)
+	if err != nil {
+		return // a number or a time that JSON has no form for
+	}
+	again := reflect.New(reflect.TypeOf(dst).Elem()).Interface()
+	require.NoError(t, codec.Unmarshal(body, again), "%T: % x", dst, body)
+	second, err := codec.Marshal(again)
+	require.NoError(t, err)
+	require.Equal(t, string(body), string(second), "%T", dst)
 }
 
 // FuzzValue decodes any bytes as a value. What is decoded into an any is encoded
@@ -63,22 +107,13 @@ func FuzzValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		codec := MessagePack()
 		var v any
-		err := codec.Unmarshal(data, &v)
+		var err error
+		require.NoError(t, bounds.Check(len(data), perByte, func() { err = codec.Unmarshal(data, &v) }))
 		if wellFormed(data) != nil {
 			require.Error(t, err)
 		}
-		for _, dst := range []any{
-			new(string), new([]byte), new(int8), new(uint64), new(float32), new(bool), new(time.Time), new(time.Duration),
-			new([]int8), new([]string), new([3]uint8), new(map[string]int16), new(map[string]string), new(map[any]any),
-			new(map[string]any), new([]any), new(*int), new(struct {
-				A int8
-				B []struct{ C uint16 }
-				D any
-				E map[string]*int32
-				time.Time
-			}),
-		} {
-			_ = codec.Unmarshal(data, dst)
+		for _, dst := range typedTargets() {
+			require.NoError(t, bounds.Check(len(data), 4*perByte, func() { requireSame(t, codec, data, dst) }), "%T", dst)
 		}
 		if err != nil {
 			return
@@ -101,7 +136,13 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v any
-		if JSON().Unmarshal(data, &v) != nil {
+		var err error
+		require.NoError(t, bounds.Check(len(data), perByte, func() { err = JSON().Unmarshal(data, &v) }))
+		require.Equal(t, json.Valid(data), err == nil || errors.As(err, new(*json.UnmarshalTypeError)))
+		for _, dst := range typedTargets() {
+			require.NoError(t, bounds.Check(len(data), 4*perByte, func() { requireSame(t, JSON(), data, dst) }), "%T", dst)
+		}
+		if err != nil {
 			return
 		}
 		body, err := JSON().Marshal(v)
@@ -117,7 +158,7 @@ func FuzzJSON(f *testing.F) {
 }
 
 // plainOf reads a plain session out of any bytes: pairs of a place and a value,
-// and a timeout.
+// which may end, and a timeout.
 func plainOf(b []byte) plainSession {
 	s := plainSession{vals: map[PkgKey]string{}}
 	if len(b) > 0 {
@@ -126,10 +167,16 @@ func plainOf(b []byte) plainSession {
 	}
 	for ; len(b) >= 2; b = b[2:] {
 		at := PkgKey{string(rune('p' + b[0]%3)), string(rune('a' + b[0]/3%5))}
-		if v := b[1] % 4; v > 0 {
-			s.vals[at] = string(rune('0' + v))
-		} else {
+		v := string(rune('0' + b[1]%4))
+		switch {
+		case v == "0":
 			delete(s.vals, at)
+		case b[1]&32 != 0:
+			s.vals[at] = ending(v, 5)
+		case b[1]&16 != 0:
+			s.vals[at] = ending(v, 50)
+		default:
+			s.vals[at] = v
 		}
 	}
 	return s
@@ -142,8 +189,18 @@ func FuzzMerge(f *testing.F) {
 	f.Add([]byte{}, []byte{2, 0, 1}, []byte{3, 0, 1}, []byte{}, uint8(1))
 	f.Add([]byte{1, 0, 1}, []byte{1, 0, 0}, []byte{1, 0, 2}, []byte{1, 2, 3}, uint8(2))
 	f.Add([]byte{0, 6, 1}, []byte{3, 6, 1}, []byte{0, 6, 1, 7, 2}, []byte{8}, uint8(4))
+	f.Add([]byte{0, 6, 0x21, 7, 0x11}, []byte{3, 7, 0x12}, []byte{0, 6, 2, 7, 0x11}, []byte{8}, uint8(32))
 	f.Fuzz(func(t *testing.T, base, theirs, mine, read []byte, how uint8) {
 		b, th, mi := plainOf(base), plainOf(theirs), plainOf(mine)
+		now := int64(0)
+		if how&32 != 0 {
+			now = mergedAt
+		}
+		for at, v := range mi.vals {
+			if v != b.vals[at] && endedAt([]byte(v), mergedAt) {
+				mi.vals[at] = v[lifeHead:] // what a transaction sets has its end ahead
+			}
+		}
 		reads := &readSet{listed: how&8 != 0, timeout: how&16 != 0}
 		noted := map[PkgKey]bool{}
 		byPkg := map[string]*pkgReads{}
@@ -164,9 +221,12 @@ func FuzzMerge(f *testing.F) {
 			reads.pkgs = append(reads.pkgs, *byPkg[name])
 		}
 		policy := ConflictPolicy(how % 3)
-		m := merger{base: b.image(t), theirs: th.image(t), codec: JSON(), policy: policy}
-		expected, refused := want(b, th, mi, policy, reads, nil)
-		got, err := m.merge(plainDelta(b, mi, noted, reads.timeout), reads)
+		m := merger{base: b.image(t), theirs: th.image(t), codec: JSON(), policy: policy, now: now}
+		expected, refused := want(b.live(now), th.live(now), mi.live(now), policy, reads, nil)
+		var got *delta
+		var err error
+		size := len(base) + len(theirs) + len(mine) + len(read)
+		require.NoError(t, bounds.Check(size, 1024, func() { got, err = m.merge(plainDelta(b, mi, noted, reads.timeout), reads) }))
 		if len(refused) > 0 {
 			var conflict *ConflictError
 			require.ErrorAs(t, err, &conflict)
@@ -174,7 +234,7 @@ func FuzzMerge(f *testing.F) {
 			return
 		}
 		require.NoError(t, err)
-		require.Equal(t, expected, th.apply(got))
+		require.Equal(t, expected, th.apply(got).live(now))
 	})
 }
 
@@ -185,8 +245,13 @@ func FuzzTable(f *testing.F) {
 	f.Add(raw, "", []byte{})
 	f.Add([]byte{255, 255, 255, 255, 4, 0}, "x", []byte{1})
 	f.Fuzz(func(t *testing.T, raw []byte, name string, body []byte) {
-		tab, _, ok := parseTable(raw)
-		if !ok || !tab.check() {
+		var tab table
+		var ok bool
+		require.NoError(t, bounds.Check(len(raw), 4, func() {
+			tab, _, ok = parseTable(raw)
+			ok = ok && tab.check()
+		}))
+		if !ok {
 			return
 		}
 		content := contentOf(tab)

@@ -29,7 +29,7 @@ var (
 	// package of this module knows them.
 	choosingPackages = []string{modulePath + "/storeurl"}
 	// testPackages are imported by tests alone, and may import testing.
-	testPackages = []string{modulePath + "/storetest", modulePath + "/internal/memcachedtest"}
+	testPackages = []string{modulePath + "/storetest", modulePath + "/internal/memcachedtest", modulePath + "/internal/bounds"}
 
 	// userModules are all that a user of the library builds, beside it.
 	userModules = []string{

@@ -2,20 +2,21 @@ package sessiondata
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// sectionsOf returns the sections of a kind that the samples hold.
-func sectionsOf(f testing.TB, kind uint8) (bodies [][]byte) {
+// sectionsOf returns the sections of these kinds that the samples hold.
+func sectionsOf(f testing.TB, kinds ...uint8) (bodies [][]byte) {
 	for _, raw := range goldenBytes(f) {
 		m, err := decodeImage(raw, newStorageKey(goldenKey))
 		require.NoError(f, err)
 		rest := raw[len(m.stored) : len(raw)-checksumSize]
 		for len(rest) > 0 {
 			size := int(rest[1]) | int(rest[2])<<8 | int(rest[3])<<16
-			if rest[0] == kind {
+			if slices.Contains(kinds, rest[0]) {
 				bodies = append(bodies, rest[sectionHead:sectionHead+size])
 			}
 			rest = rest[sectionHead+size:]

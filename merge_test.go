@@ -104,10 +104,27 @@ func plainDelta(base, mine plainSession, read map[PkgKey]bool, timeoutRead bool)
 	return d
 }
 
+// Values that end: at 5, which is over where now is 10, or at 50, which is not.
+const mergedAt = 10
+
+func ending(v string, at int64) string { return string(withEnd([]byte(v), at)) }
+
+var (
+	lasting    = []string{"1", "2", "3", ending("1", 50), ending("2", 50)}
+	someEnding = append(slices.Clip(lasting), ending("1", 5), ending("2", 5))
+)
+
+// live is s without what has ended.
+func (s plainSession) live(now int64) plainSession {
+	out := s.clone()
+	maps.DeleteFunc(out.vals, func(_ PkgKey, v string) bool { return endedAt([]byte(v), now) })
+	return out
+}
+
 var drawnSession = rapid.Custom(func(t *rapid.T) plainSession {
 	s := plainSession{vals: map[PkgKey]string{}, timeout: rapid.SampledFrom([]int64{0, 0, -1, 60, 70}).Draw(t, "timeout")}
 	for _, at := range rapid.SliceOfN(drawnPlace, 0, 7).Draw(t, "places") {
-		s.vals[at] = rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "value")
+		s.vals[at] = rapid.SampledFrom(someEnding).Draw(t, "value")
 	}
 	return s
 })
@@ -116,11 +133,11 @@ var drawnPlace = rapid.Custom(func(t *rapid.T) PkgKey {
 	return PkgKey{rapid.SampledFrom([]string{"", "p", "q"}).Draw(t, "pkg"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "key")}
 })
 
-// altered is s with some values changed, added and dropped.
-func altered(t *rapid.T, s plainSession, label string) plainSession {
+// altered is s with some values changed to one of vals, added and dropped.
+func altered(t *rapid.T, s plainSession, label string, vals []string) plainSession {
 	out := s.clone()
 	for _, at := range rapid.SliceOfN(drawnPlace, 0, 5).Draw(t, label) {
-		switch v := rapid.SampledFrom([]string{"1", "2", "3", ""}).Draw(t, label+" value"); v {
+		switch v := rapid.SampledFrom(append(slices.Clip(vals), "")).Draw(t, label+" value"); v {
 		case "":
 			delete(out.vals, at)
 		default:
@@ -221,17 +238,19 @@ func drawnReads(t *rapid.T) *readSet {
 	return r
 }
 
-func TestRule16_MergeIsItsDefinition(t *testing.T) {
+func TestModel_Rule16_MergeIsItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		isNew := rapid.IntRange(0, 3).Draw(t, "new") == 0
 		base := plainSession{vals: map[PkgKey]string{}}
 		if !isNew {
 			base = drawnSession.Draw(t, "base")
 		}
-		theirs, mine := altered(t, base, "theirs"), altered(t, base, "mine")
+		// What mine sets has an end that lies ahead; what it leaves may have ended.
+		theirs, mine := altered(t, base, "theirs", someEnding), altered(t, base, "mine", lasting)
+		now := rapid.SampledFrom([]int64{0, mergedAt}).Draw(t, "now")
 		reads := drawnReads(t)
 		policy := ConflictPolicy(rapid.IntRange(0, 2).Draw(t, "policy"))
-		m := merger{theirs: theirs.image(t), codec: JSON(), policy: policy}
+		m := merger{theirs: theirs.image(t), codec: JSON(), policy: policy, now: now}
 		if !isNew {
 			m.base = base.image(t)
 		}
@@ -256,7 +275,7 @@ func TestRule16_MergeIsItsDefinition(t *testing.T) {
 				read[PkgKey{p.name, k}] = true
 			}
 		}
-		expected, refused := want(base, theirs, mine, policy, reads, resolve)
+		expected, refused := want(base.live(now), theirs.live(now), mine.live(now), policy, reads, resolve)
 		got, err := m.merge(plainDelta(base, mine, read, reads.timeout), reads)
 		if len(refused) > 0 {
 			var conflict *ConflictError
@@ -265,11 +284,11 @@ func TestRule16_MergeIsItsDefinition(t *testing.T) {
 			return
 		}
 		require.NoError(t, err)
-		require.Equal(t, expected, theirs.apply(got))
+		require.Equal(t, expected, theirs.apply(got).live(now))
 		for _, p := range got.pkgs {
 			require.NotEmpty(t, p.keys)
 			for _, k := range p.keys {
-				theirBody, there := theirs.vals[PkgKey{p.name, k.key}]
+				theirBody, there := theirs.live(now).vals[PkgKey{p.name, k.key}]
 				require.False(t, there == (k.body != nil) && theirBody == string(k.body), "what is there already is not written")
 			}
 		}

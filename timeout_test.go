@@ -104,7 +104,7 @@ func sumBig(ns ...int64) *big.Int {
 }
 
 // The formulas are computed without bounds, and clamped at the end.
-func TestRule20_FormulasHoldForAllTimes(t *testing.T) {
+func TestModel_Rule20_FormulasHoldForAllTimes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := moments.Draw(t, "now")
 		l := lease{
@@ -169,7 +169,7 @@ func TestRule20_FormulasHoldForAllTimes(t *testing.T) {
 // Whoever uses a session within its timeout never loses it, and who does not
 // loses it by timeout and resolution after the recorded access: whatever the
 // pattern of uses.
-func TestRule20_ASessionUsedWithinItsTimeoutIsNeverEnded(t *testing.T) {
+func TestModel_Rule20_ASessionUsedWithinItsTimeoutIsNeverEnded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		timeout := time.Duration(rapid.Int64Range(1, int64(90*24*time.Hour)).Draw(t, "timeout"))
 		resolution := time.Duration(rapid.Int64Range(1, int64(2*timeout)).Draw(t, "resolution"))

@@ -133,10 +133,10 @@ func (m *model) keys() map[string]sd.KeyInfo {
 	return all
 }
 
-// TestStoreIsItsModel runs random operations on a small store and on the
+// TestModel_StoreIsItsModel runs random operations on a small store and on the
 // model: what is answered, what was evicted and what is left must agree, and
 // the bound hold after each.
-func TestStoreIsItsModel(t *testing.T) {
+func TestModel_StoreIsItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newClock()
 		maxBytes := rapid.Int64Range(memstore.ItemOverhead, 8*memstore.ItemOverhead).Draw(t, "MaxBytes")
