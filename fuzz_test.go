@@ -222,7 +222,7 @@ func FuzzMerge(f *testing.F) {
 		}
 		policy := ConflictPolicy(how % 3)
 		m := merger{base: b.image(t), theirs: th.image(t), codec: JSON(), policy: policy, now: now}
-		expected, refused := want(b.live(now), th.live(now), mi.live(now), policy, reads, nil)
+		expected, refused := want(b, th, mi, now, policy, reads, nil)
 		var got *delta
 		var err error
 		size := len(base) + len(theirs) + len(mine) + len(read)

@@ -148,17 +148,21 @@ func altered(t *rapid.T, s plainSession, label string, vals []string) plainSessi
 	return out
 }
 
-// want is what the definition says: the merged session, or the keys in conflict.
-func want(base, theirs, mine plainSession, policy ConflictPolicy, reads *readSet, resolve func(at PkgKey, b, t, m string) (string, bool)) (plainSession, []PkgKey) {
+// want is what the definition says at a moment: the merged session, or the keys
+// in conflict. What has ended by then is absent in base and theirs; that mine has
+// deleted it, while it was there, is a change all the same.
+func want(base, theirs, mine plainSession, now int64, policy ConflictPolicy, reads *readSet, resolve func(at PkgKey, b, t, m string) (string, bool)) (plainSession, []PkgKey) {
 	var refused []PkgKey
+	loaded := base
+	base, theirs = base.live(now), theirs.live(now)
 	if policy == Serializable {
 		if refused = wantReads(base, theirs, reads); len(refused) > 0 {
 			return plainSession{}, refused
 		}
 	}
-	settle := func(at PkgKey, b, t, m string, read bool) string { // "": absent
+	settle := func(at PkgKey, changed bool, b, t, m string, read bool) string { // "": absent
 		switch {
-		case b == m:
+		case !changed:
 			return t
 		case b == t, policy == Overwrite:
 			return m
@@ -178,7 +182,8 @@ func want(base, theirs, mine plainSession, policy ConflictPolicy, reads *readSet
 	maps.Copy(all, theirs.vals)
 	maps.Copy(all, mine.vals)
 	for at := range all {
-		if v := settle(at, base.vals[at], theirs.vals[at], mine.vals[at], hasRead(reads, at)); v != "" {
+		changed := loaded.vals[at] != mine.vals[at]
+		if v := settle(at, changed, base.vals[at], theirs.vals[at], mine.vals[at], hasRead(reads, at)); v != "" {
 			out.vals[at] = v
 		}
 	}
@@ -188,7 +193,7 @@ func want(base, theirs, mine plainSession, policy ConflictPolicy, reads *readSet
 		}
 		return fmt.Sprint(n)
 	}
-	if v := settle(PkgKey{}, text(base.timeout), text(theirs.timeout), text(mine.timeout), reads.timeout); v != "" {
+	if v := settle(PkgKey{}, base.timeout != mine.timeout, text(base.timeout), text(theirs.timeout), text(mine.timeout), reads.timeout); v != "" {
 		_, _ = fmt.Sscan(v, &out.timeout)
 	}
 	return out, sortKeys(refused)
@@ -275,7 +280,7 @@ func TestModel_Rule16_MergeIsItsDefinition(t *testing.T) {
 				read[PkgKey{p.name, k}] = true
 			}
 		}
-		expected, refused := want(base.live(now), theirs.live(now), mine.live(now), policy, reads, resolve)
+		expected, refused := want(base, theirs, mine, now, policy, reads, resolve)
 		got, err := m.merge(plainDelta(base, mine, read, reads.timeout), reads)
 		if len(refused) > 0 {
 			var conflict *ConflictError
