@@ -263,3 +263,26 @@ func TestRule04_OddKeysOfMaps(t *testing.T) {
 	require.NoError(t, c.Unmarshal([]byte("\x81\xc4\x01b\x05"), &back))
 	require.Equal(t, map[any]any{"b": int64(5)}, back, "bytes as a key become a string")
 }
+
+// A key that is an any is as plain as a value that is one: else it would not be
+// found under the number that it is.
+func TestRule04_NumbersAsKeysOfATypedMapAreFound(t *testing.T) {
+	c := sd.MessagePack()
+	type with struct{ M map[any]int }
+	for _, m := range []any{
+		map[any]any{int64(1): "a", int64(-1): int64(2), int64(300): nil, uint64(math.MaxUint64): true, 1.5: "f", "s": []any{int64(1)}},
+		map[any]string{int64(1): "a", "s": "b"}, with{map[any]int{int64(70_000): 1, true: 2}}, []map[any]bool{{int64(1): true}, nil},
+	} {
+		data, err := c.Marshal(m)
+		require.NoError(t, err)
+		back := reflect.New(reflect.TypeOf(m))
+		require.NoError(t, c.Unmarshal(data, back.Interface()))
+		require.Empty(t, cmp.Diff(m, back.Elem().Interface()))
+	}
+	// The same number in three forms is one key, and which stays is no accident.
+	for range 20 {
+		var back map[any]string
+		require.NoError(t, c.Unmarshal([]byte("\x83\x40\xa1a\xcc\x40\xa1b\xd1\x00\x40\xa1c"), &back))
+		require.Equal(t, map[any]string{int64(64): "b"}, back)
+	}
+}

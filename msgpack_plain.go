@@ -1,9 +1,13 @@
 package sessiondata
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // plainWithin does what plainNumbers does for every any that stands within what
-// dst points to: in fields, elements and values of maps.
+// dst points to: in fields, elements, and keys and values of maps.
 func plainWithin(dst any) {
 	switch dst.(type) {
 	case *string, *bool, *[]byte, *int, *int64, *float64, *any, *map[string]any, *[]any:
@@ -48,13 +52,14 @@ func plainIn(v reflect.Value, depth int) {
 			}
 		}
 	case reflect.Map:
-		if holdsAny(v.Type().Elem()) && v.CanInterface() {
+		if (holdsAny(v.Type().Elem()) || v.Type().Key() == typeAny) && v.CanInterface() {
 			plainInMap(v, depth)
 		}
 	}
 }
 
 func plainInMap(m reflect.Value, depth int) {
+	var narrow []reflect.Value // keys in a form that nobody would look for
 	for it := m.MapRange(); it.Next(); {
 		if !it.Key().Equal(it.Key()) {
 			continue // a NaN: it cannot be replaced
@@ -63,5 +68,16 @@ func plainInMap(m reflect.Value, depth int) {
 		e.Set(it.Value())
 		plainIn(e, depth+1)
 		m.SetMapIndex(it.Key(), e)
+		if k := it.Key(); k.Type() == typeAny && !k.IsNil() && reflect.TypeOf(plainNumber(k.Interface())) != k.Elem().Type() {
+			narrow = append(narrow, k)
+		}
+	}
+	// Where a number stands there in several forms one of them stays, always the
+	// same one.
+	slices.SortFunc(narrow, func(a, b reflect.Value) int { return strings.Compare(a.Elem().Type().String(), b.Elem().Type().String()) })
+	for _, k := range narrow {
+		e := m.MapIndex(k)
+		m.SetMapIndex(k, reflect.Value{})
+		m.SetMapIndex(reflect.ValueOf(plainNumber(k.Interface())), e)
 	}
 }
