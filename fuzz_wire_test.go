@@ -92,12 +92,11 @@ func FuzzForward(f *testing.F) {
 	now := int64(1000)
 	c := &Container{cfg: Config{Name: "c", Now: func() time.Time { return time.Unix(0, now) }}}
 	sealing := &Container{cfg: c.cfg, ring: newRing([]Key{{ID: 7, Secret: bytes.Repeat([]byte{1}, KeySize)}}, f.Fatalf)}
-	made := map[string]string{}
+	made := []string{"x", "another id"} // in this process, or in the one that has made the seeds
 	for _, c := range []*Container{c, sealing} {
-		for _, to := range []string{"x", "another id"} {
+		for _, to := range made {
 			fw, err := c.newForward("id", c.storageKey("id"), to, 2000)
 			require.NoError(f, err)
-			made[string(fw.box)] = to
 			f.Add(fw.section().body)
 		}
 	}
@@ -124,7 +123,7 @@ func FuzzForward(f *testing.F) {
 					continue
 				}
 				if ok {
-					require.Equal(t, made[string(fw.box)], to)
+					require.Contains(t, made, to)
 				} else {
 					require.ErrorIs(t, err, ErrCorrupt)
 				}

@@ -4,14 +4,13 @@ package bounds
 
 import (
 	"fmt"
-	"runtime/metrics"
+	"runtime"
 	"time"
 )
 
 const (
-	// Floor is what may be allocated whatever the input. What is counted is off
-	// by what lies in the allocator's caches, which is less.
-	Floor = 512 << 10
+	// Floor is what may be allocated whatever the input.
+	Floor = 256 << 10
 	// hang is far beyond what any input takes, on a busy machine too.
 	hang = 30 * time.Second
 )
@@ -32,8 +31,9 @@ func Check(size, perByte int, fn func()) error {
 	return nil
 }
 
+// allocated is exact, at the price of stopping the world.
 func allocated() uint64 {
-	sample := [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample[:])
-	return sample[0].Value.Uint64()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
