@@ -274,7 +274,7 @@ func FuzzHandshake(f *testing.F) {
 	for _, said := range []string{
 		honest + "x", "ERROR Too many open connections\r\n", "CLIENT_ERROR unauthenticated\r\n", "CLIENT_ERROR authentication failure\r\n",
 		"STAT pid 7\r\nEND\r\nEND\r\n", "END\r\nEND\r\n", "STAT pid x\r\nSTAT uptime 99999999999999999999\r\nSTAT time -1\r\nEND\r\nEND\r\n", "STAT\r\n",
-		strings.Replace(honest, "1048576", "63", 1), strings.Replace(honest, "\r\nEND", "\r\nSTAT memory_file /x\r\nEND", 2),
+		strings.Replace(honest, "1048576", "63", 1), strings.Replace(honest, "1048576", strings.Repeat("\xcc", 4000), 1), strings.Replace(honest, "\r\nEND", "\r\nSTAT memory_file /x\r\nEND", 2),
 	} {
 		f.Add([]byte(said), false)
 		f.Add([]byte(said), true)

@@ -129,7 +129,7 @@ func identify(name string, stats, settings map[string]string) (boot, error) {
 	if v, ok := settings["item_size_max"]; ok {
 		n, err := strconv.Atoi(v)
 		if err != nil || n <= overhead {
-			return boot{}, fmt.Errorf("the server tells an item_size_max of %q", v)
+			return boot{}, fmt.Errorf("the server tells an item_size_max of %q", plain(v, ""))
 		}
 		b.itemMax = n
 	}
