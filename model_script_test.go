@@ -31,21 +31,23 @@ const (
 var (
 	modelPkgs     = []string{"p", "q", ""}
 	modelKeys     = []string{"a", "b", ""}
-	modelTimeouts = []time.Duration{0, 2 * time.Hour, 24 * time.Hour, -1}
+	modelTimeouts = []time.Duration{2 * time.Hour, 24 * time.Hour, -1, 0}
 	modelLives    = []time.Duration{modelTick / 2, 3 * modelTick, 24 * time.Hour}
 
 	// stepKinds has each kind as often as its weight.
 	stepKinds = []string{
 		"set", "set", "set", "set", "set for", "set for", "delete", "delete", "clear", "delete package", "modify", "modify", "modify in vain",
-		"pop", "set default", "get", "get", "look", "look", "set timeout", "renew", "destroy",
-		"savepoint", "savepoint", "back", "back", "release", "atomic", "atomic", "join", "join", "bump", "bump", "before", "after", "foreign", "foreign",
+		"pop", "set default", "get", "get", "look", "look", "set timeout", "set timeout", "renew", "destroy",
+		"savepoint", "savepoint", "savepoint", "back", "back", "back", "release", "atomic", "atomic", "join", "join", "bump", "bump", "before", "after", "foreign", "foreign",
 		"tick", "doom", "end", "end", "end", "end",
 	}
 	// insideKinds are those that may stand within a step of a workflow or a hook.
 	insideKinds = stepKinds[:len(stepKinds)-4]
 )
 
-func stepsOf(kinds []string, least, most, depth int) *rapid.Generator[[]step] {
+// stepsOf draws steps, as many as one of the lengths says: left to itself rapid
+// draws few.
+func stepsOf(kinds []string, depth int, lengths ...int) *rapid.Generator[[]step] {
 	one := rapid.Custom(func(t *rapid.T) step {
 		s := step{Do: rapid.SampledFrom(kinds).Draw(t, "do")}
 		s.Session = rapid.IntRange(0, modelSessions-1).Draw(t, "session")
@@ -65,11 +67,14 @@ func stepsOf(kinds []string, least, most, depth int) *rapid.Generator[[]step] {
 			s.How = rapid.SampledFrom([]string{"commit", "commit", "commit", "rollback"}).Draw(t, "how")
 		}
 		if depth > 0 && (s.Do == "atomic" || s.Do == "before") {
-			s.Steps = stepsOf(insideKinds, 0, 5, depth-1).Draw(t, "steps")
+			s.Steps = stepsOf(insideKinds, depth-1, 0, 2, 6).Draw(t, "steps")
 		}
 		return s
 	})
-	return rapid.SliceOfN(one, least, most)
+	return rapid.Custom(func(t *rapid.T) []step {
+		n := rapid.SampledFrom(lengths).Draw(t, "length")
+		return rapid.SliceOfN(one, n, n).Draw(t, "steps")
+	})
 }
 
-var scripts = stepsOf(stepKinds, 1, 50, 2)
+var scripts = stepsOf(stepKinds, 2, 1, 5, 12, 30, 60)

@@ -98,7 +98,7 @@ func TestModel_Rule10_AScriptHasTheSameAnswersOverEveryStore(t *testing.T) {
 		script := scripts.Draw(t, "script")
 		faults := storetest.FaultConfig{
 			Seed: rapid.Uint64().Draw(t, "seed"), Shared: true,
-			Refuse: 0.05, LoseRequest: 0.05, LoseReply: 0.05, Delay: 0.05, FailRead: 0.03,
+			Refuse: 0.05, LoseRequest: 0.08, LoseReply: 0.08, Delay: 0.08, FailRead: 0.02,
 			NoDelayedAdd: true, // one that comes after a destroy is a window that is stated
 		}
 
