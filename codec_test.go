@@ -271,7 +271,9 @@ func TestRule04_NumbersAsKeysOfATypedMapAreFound(t *testing.T) {
 	type with struct{ M map[any]int }
 	for _, m := range []any{
 		map[any]any{int64(1): "a", int64(-1): int64(2), int64(300): nil, uint64(math.MaxUint64): true, 1.5: "f", "s": []any{int64(1)}},
-		map[any]string{int64(1): "a", "s": "b"}, with{map[any]int{int64(70_000): 1, true: 2}}, []map[any]bool{{int64(1): true}, nil},
+		map[any]string{int64(1): "a", "s": "b"},
+		with{map[any]int{int64(70_000): 1, true: 2}},
+		[]map[any]bool{{int64(1): true}, nil},
 	} {
 		data, err := c.Marshal(m)
 		require.NoError(t, err)

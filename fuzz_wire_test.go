@@ -175,7 +175,9 @@ func FuzzValueEnds(f *testing.F) {
 func FuzzIndexEntry(f *testing.F) {
 	hash := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{9}, entryKey))
 	for _, e := range []entry{
-		{}, {made: 1, ends: 2, left: true}, {key: "c:" + hash, label: "Firefox on Linux"},
+		{},
+		{made: 1, ends: 2, left: true},
+		{key: "c:" + hash, label: "Firefox on Linux"},
 		{key: "c:" + hash, made: math.MaxInt64, since: -1, seen: 3, ends: math.MinInt64, spared: 5},
 	} {
 		f.Add(e.bytes())

@@ -86,7 +86,9 @@ func (l savingJoiner) Savepoint() (func() error, error) {
 	return func() error { l.work = was; return nil }, nil
 }
 
-func (w *runner) note(format string, args ...any) { w.trace = append(w.trace, fmt.Sprintf(format, args...)) }
+func (w *runner) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
 
 // kindOf names an error without what differs from store to store.
 func kindOf(err error) string {

@@ -74,7 +74,9 @@ func plainInMap(m reflect.Value, depth int) {
 	}
 	// Where a number stands there in several forms one of them stays, always the
 	// same one.
-	slices.SortFunc(narrow, func(a, b reflect.Value) int { return strings.Compare(a.Elem().Type().String(), b.Elem().Type().String()) })
+	slices.SortFunc(narrow, func(a, b reflect.Value) int {
+		return strings.Compare(a.Elem().Type().String(), b.Elem().Type().String())
+	})
 	for _, k := range narrow {
 		e := m.MapIndex(k)
 		m.SetMapIndex(k, reflect.Value{})
