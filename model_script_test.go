@@ -32,14 +32,14 @@ var (
 	modelPkgs     = []string{"p", "q", ""}
 	modelKeys     = []string{"a", "b", ""}
 	modelTimeouts = []time.Duration{2 * time.Hour, 24 * time.Hour, -1, 0}
-	modelLives    = []time.Duration{modelTick / 2, 3 * modelTick, 24 * time.Hour}
+	modelLives    = []time.Duration{modelTick, modelTick / 2, 24 * time.Hour}
 
 	// stepKinds has each kind as often as its weight.
 	stepKinds = []string{
 		"set", "set", "set", "set", "set for", "set for", "delete", "delete", "clear", "delete package", "modify", "modify", "modify in vain",
 		"pop", "set default", "get", "get", "look", "look", "set timeout", "set timeout", "renew", "destroy",
 		"savepoint", "savepoint", "savepoint", "back", "back", "back", "release", "atomic", "atomic", "join", "join", "bump", "bump", "before", "after", "foreign", "foreign",
-		"tick", "doom", "end", "end", "end", "end",
+		"tick", "tick", "doom", "end", "end", "end", "end",
 	}
 	// insideKinds are those that may stand within a step of a workflow or a hook.
 	insideKinds = stepKinds[:len(stepKinds)-4]
