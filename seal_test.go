@@ -29,13 +29,12 @@ func sealing(t *testing.T, store sd.Store, name string, keys ...sd.Key) *sd.Cont
 }
 
 // dump returns all that the store holds, keys and values.
-func dump(t *testing.T, store *memstore.Store) []byte {
+func dump(t *testing.T, store sd.Store) []byte {
 	var all []byte
-	for info, err := range store.Keys(t.Context(), "") {
+	for _, key := range keys(t, store) {
+		item, err := store.Get(t.Context(), key)
 		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		all = append(append(all, info.Key...), item.Value...)
+		all = append(append(all, key...), item.Value...)
 	}
 	return all
 }

@@ -139,28 +139,26 @@ func labels(t *testing.T, c *sd.Container, who string) []string {
 }
 
 // everything returns what the store holds, by key.
-func everything(t *testing.T, store *memstore.Store) map[string]string {
+func everything(t *testing.T, store sd.Store) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for info, err := range store.Keys(t.Context(), "") {
+	for _, key := range keys(t, store) {
+		item, err := store.Get(t.Context(), key)
 		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		all[info.Key] = string(item.Value)
+		all[key] = string(item.Value)
 	}
 	return all
 }
 
 // loseIndexes evicts every index.
-func loseIndexes(t *testing.T, store *memstore.Store) {
+func loseIndexes(t *testing.T, store sd.Store) {
 	t.Helper()
 	lost := 0
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		if isIndex(info.Key) {
-			item, err := store.Get(t.Context(), info.Key)
+	for _, key := range keys(t, store) {
+		if isIndex(key) {
+			item, err := store.Get(t.Context(), key)
 			require.NoError(t, err)
-			require.NoError(t, store.CompareAndDelete(t.Context(), info.Key, item.Version))
+			require.NoError(t, store.CompareAndDelete(t.Context(), key, item.Version))
 			lost++
 		}
 	}
