@@ -142,7 +142,8 @@ func runLoad(t *testing.T, server *memcachedtest.Server, secret *secrets, first,
 	fill := func(s *sd.Session) {
 		p := s.Pkg(secret.text("package"))
 		for _, v := range []any{
-			secret.text("value"), []byte(secret.text("binary value")), secret.number("number"), map[string]any{secret.text("field"): 1},
+			secret.text("value"), []byte(secret.text("binary value")), secret.number("number"),
+			map[string]any{secret.text("field"): 1},
 			strings.Repeat(secret.text("large value"), 400),
 		} {
 			require.NoError(t, p.Set(secret.text("key"), v))
