@@ -20,41 +20,41 @@ func atMost(n int, policy sd.LimitPolicy) func(*sd.Config) {
 }
 
 func TestALoginOverMaxSessionsIsRefusedWhole(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c := oneHour(t, store, atMost(2, sd.RefuseNew))
-	login(t, c, "a", "alice")
-	login(t, c, "b", "alice")
-	require.NoError(t, c.Update(t.Context(), "c", setTo("v")))
-	before := everything(t, store)
-	require.ErrorIs(t, c.Update(t.Context(), "c", func(s *sd.Session) error {
-		require.NoError(t, s.Pkg("p").Set("k", 1))
-		return s.SetSubject("shop", "alice")
-	}), sd.ErrTooMany)
-	require.Equal(t, before, everything(t, store))
-	login(t, c, "b1", "bob") // each subject has its own
-	for _, id := range []string{"a", "b"} {
-		require.NoError(t, c.Update(t.Context(), id, func(s *sd.Session) error { // the same again is none more
-			_, err := s.Renew()
-			return errors.Join(err, loginAs("alice", "again")(s), s.Destroy())
-		}))
-		login(t, c, "next of "+id, "alice")
-	}
-	require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
-	login(t, c, "c", "alice")
-	login(t, c, "d", "alice")
-	require.ErrorIs(t, c.Update(t.Context(), "e", loginAs("alice", "")), sd.ErrTooMany)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c := oneHour(t, store, atMost(2, sd.RefuseNew))
+		login(t, c, "a", "alice")
+		login(t, c, "b", "alice")
+		require.NoError(t, c.Update(t.Context(), "c", setTo("v")))
+		before := everything(t, store)
+		require.ErrorIs(t, c.Update(t.Context(), "c", func(s *sd.Session) error {
+			require.NoError(t, s.Pkg("p").Set("k", 1))
+			return s.SetSubject("shop", "alice")
+		}), sd.ErrTooMany)
+		require.Equal(t, before, everything(t, store))
+		login(t, c, "b1", "bob") // each subject has its own
+		for _, id := range []string{"a", "b"} {
+			require.NoError(t, c.Update(t.Context(), id, func(s *sd.Session) error { // the same again is none more
+				_, err := s.Renew()
+				return errors.Join(err, loginAs("alice", "again")(s), s.Destroy())
+			}))
+			login(t, c, "next of "+id, "alice")
+		}
+		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
+		login(t, c, "c", "alice")
+		login(t, c, "d", "alice")
+		require.ErrorIs(t, c.Update(t.Context(), "e", loginAs("alice", "")), sd.ErrTooMany)
+	})
 }
 
 func TestALoginOverMaxSessionsEndsTheOldest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store, atMost(2, sd.EndOldest)), oneHour(t, store, atMost(2, sd.EndOldest))
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock), atMost(2, sd.EndOldest)), oneHour(t, store, by(clock), atMost(2, sd.EndOldest))
 		for _, id := range []string{"a", "b", "c", "d"} {
 			login(t, c, id, "alice")
 			require.True(t, visit(t, other, id))
-			time.Sleep(time.Minute)
+			clock.move(time.Minute)
 			if id == "b" {
-				time.Sleep(fiveMinutes)
+				clock.move(fiveMinutes)
 				require.True(t, visit(t, c, "a"), "seen last, but logged in first")
 			}
 		}
@@ -80,20 +80,21 @@ func TestALoginNeverEndsItself(t *testing.T) {
 
 // One that is ended before it is written ends itself.
 func TestALoginThatIsOutrunEnds(t *testing.T) {
-	inner := memstore.New(memstore.Config{})
-	store := &tally{Store: inner}
-	slow, c := oneHour(t, store, atMost(1, sd.EndOldest)), oneHour(t, inner, atMost(1, sd.EndOldest))
-	store.on = func(op, key string) error {
-		if op == "add" && !isIndex(key) {
-			login(t, c, "quick", "alice")
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &tally{Store: inner}
+		slow, c := oneHour(t, store, atMost(1, sd.EndOldest)), oneHour(t, inner, atMost(1, sd.EndOldest))
+		store.on = func(op, key string) error {
+			if op == "add" && !isIndex(key) {
+				login(t, c, "quick", "alice")
+			}
+			return nil
 		}
-		return nil
-	}
-	login(t, slow, "slow", "alice")
-	store.on = nil
-	require.False(t, visit(t, c, "slow"))
-	require.True(t, visit(t, slow, "quick"))
-	require.Equal(t, []string{"quick"}, labels(t, c, "alice"))
+		login(t, slow, "slow", "alice")
+		store.on = nil
+		require.False(t, visit(t, c, "slow"))
+		require.True(t, visit(t, slow, "quick"))
+		require.Equal(t, []string{"quick"}, labels(t, c, "alice"))
+	})
 }
 
 // The limit holds whoever logs in at the same moment.
@@ -161,10 +162,9 @@ func TestTheOldestEndsAlsoWhenItWasNotRemovedAtOnce(t *testing.T) {
 }
 
 func TestALoginThatFailsLeavesThoseThatItWouldHaveEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 		store := &tally{Store: inner}
-		c := oneHour(t, store, atMost(1, sd.EndOldest))
+		c := oneHour(t, store, by(clock), atMost(1, sd.EndOldest))
 		login(t, c, "old", "alice")
 		store.on = func(op, key string) error {
 			if op == "add" && !isIndex(key) {
@@ -174,31 +174,32 @@ func TestALoginThatFailsLeavesThoseThatItWouldHaveEnded(t *testing.T) {
 		}
 		require.ErrorIs(t, c.Update(t.Context(), "new", loginAs("alice", "new")), sd.ErrUnavailable)
 		store.on = nil
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		require.True(t, visit(t, c, "old"))
 		require.Equal(t, []string{"old"}, labels(t, c, "alice"))
 	})
 }
 
 func TestTwoLoginsOfOneTransactionTakeTwoPlaces(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	both := func(c *sd.Container) error {
-		return sd.Run(t.Context(), func(tx *sd.Txn) error {
-			for _, id := range []string{"a", "b"} {
-				s, err := c.Session(t.Context(), tx, id)
-				require.NoError(t, err)
-				require.NoError(t, loginAs("alice", id)(s))
-			}
-			return nil
-		})
-	}
-	one := oneHour(t, store, atMost(1, sd.RefuseNew))
-	require.ErrorIs(t, both(one), sd.ErrTooMany)
-	require.Empty(t, labels(t, one, "alice"))
-	login(t, one, "c", "alice")
-	three := oneHour(t, store, atMost(3, sd.RefuseNew))
-	require.NoError(t, both(three))
-	require.Len(t, labels(t, three, "alice"), 3)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		both := func(c *sd.Container) error {
+			return sd.Run(t.Context(), func(tx *sd.Txn) error {
+				for _, id := range []string{"a", "b"} {
+					s, err := c.Session(t.Context(), tx, id)
+					require.NoError(t, err)
+					require.NoError(t, loginAs("alice", id)(s))
+				}
+				return nil
+			})
+		}
+		one := oneHour(t, store, atMost(1, sd.RefuseNew))
+		require.ErrorIs(t, both(one), sd.ErrTooMany)
+		require.Empty(t, labels(t, one, "alice"))
+		login(t, one, "c", "alice")
+		three := oneHour(t, store, atMost(3, sd.RefuseNew))
+		require.NoError(t, both(three))
+		require.Len(t, labels(t, three, "alice"), 3)
+	})
 }
 
 // A login that certainly failed has given its place up when it returns.

@@ -16,15 +16,15 @@ import (
 )
 
 func TestSessionsAreListedMostRecentlySeenFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := oneHour(t, memstore.New(memstore.Config{}))
-		start := time.Now()
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
+		start := clock.Now()
 		for _, id := range []string{"phone", "tablet", "desk"} {
 			login(t, c, id, "alice")
-			time.Sleep(time.Minute)
+			clock.move(time.Minute)
 		}
 		login(t, c, "elsewhere", "bob")
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		require.True(t, visit(t, c, "tablet"))
 		infos, err := c.Sessions(t.Context(), "shop", "alice")
 		require.NoError(t, err)
@@ -39,15 +39,14 @@ func TestSessionsAreListedMostRecentlySeenFirst(t *testing.T) {
 }
 
 func TestALostIndexLogsNobodyOutAndFillsAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store), oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock)), oneHour(t, store, by(clock))
 		for _, id := range []string{"a", "b"} {
 			login(t, c, id, "alice")
 		}
 		loseIndexes(t, store)
 		require.Empty(t, labels(t, other, "alice"))
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		for _, id := range []string{"a", "b"} {
 			require.True(t, visit(t, other, id))
 		}
@@ -57,14 +56,13 @@ func TestALostIndexLogsNobodyOutAndFillsAgain(t *testing.T) {
 
 // Of two logins of one session the one that loses gives up its own place only.
 func TestALoginThatLosesLeavesTheListToTheOneThatWon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 		store := &tally{Store: inner}
-		c, other := oneHour(t, store), oneHour(t, inner)
+		c, other := oneHour(t, store, by(clock)), oneHour(t, inner, by(clock))
 		store.on = func(op, key string) error {
 			if op == "add" && !isIndex(key) {
 				store.on = nil
-				time.Sleep(time.Second)
+				clock.move(time.Second)
 				login(t, other, "id", "alice")
 			}
 			return nil
@@ -83,27 +81,28 @@ func TestALoginThatLosesLeavesTheListToTheOneThatWon(t *testing.T) {
 func TestALoginGoesOnWhereTheIndexIsEvictedOrItsReplyLost(t *testing.T) {
 	for _, op := range []string{"swap", "add"} {
 		for _, evict := range []bool{false, true} {
-			inner := memstore.New(memstore.Config{})
-			store := &tally{Store: inner}
-			c := oneHour(t, store)
-			if op == "swap" {
-				login(t, c, "a", "alice")
-			}
-			once := false
-			store.on = func(is, key string) error {
-				if is != op || !isIndex(key) || once {
-					return nil
+			overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+				store := &tally{Store: inner}
+				c := oneHour(t, store)
+				if op == "swap" {
+					login(t, c, "a", "alice")
 				}
-				once = true
-				if evict && op == "swap" {
-					loseIndexes(t, inner)
-					return nil
+				once := false
+				store.on = func(is, key string) error {
+					if is != op || !isIndex(key) || once {
+						return nil
+					}
+					once = true
+					if evict && op == "swap" {
+						loseIndexes(t, inner)
+						return nil
+					}
+					return errors.New("lost")
 				}
-				return errors.New("lost")
-			}
-			login(t, c, "b", "alice")
-			require.True(t, once)
-			require.Contains(t, labels(t, c, "alice"), "b")
+				login(t, c, "b", "alice")
+				require.True(t, once)
+				require.Contains(t, labels(t, c, "alice"), "b")
+			})
 		}
 	}
 }
@@ -152,8 +151,8 @@ func TestRenewDestroyAndExpiryKeepTheListRight(t *testing.T) {
 // A commit that comes late does not list a session again under a subject that
 // it has left.
 func TestASessionThatHasLeftIsNotListedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := oneHour(t, memstore.New(memstore.Config{}))
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
 		login(t, c, "id", "alice")
 		tx := sd.Begin()
 		s, err := c.Session(t.Context(), tx, "id")
