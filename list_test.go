@@ -80,11 +80,10 @@ func TestListShowsEachSessionReadOnly(t *testing.T) {
 }
 
 func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Name: "c", Timeout: time.Hour})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, log := traced(t, store, sd.Config{Now: clock.Now, Name: "c", Timeout: time.Hour})
 		for _, name := range []string{"c2", "c.x", "c-", "d"} {
-			other, err := sd.NewContainer(store, sd.Config{Name: name})
+			other, err := sd.NewContainer(store, sd.Config{Now: clock.Now, Name: name})
 			require.NoError(t, err)
 			require.NoError(t, other.Update(t.Context(), "v", setIn("p", "k", name)))
 		}
@@ -93,7 +92,7 @@ func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
 		}
 		require.Empty(t, listing(t, c))
 		require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", "old")))
-		time.Sleep(time.Hour + 5*time.Minute + time.Second)
+		clock.move(time.Hour + 5*time.Minute + time.Second)
 		require.NoError(t, c.Update(t.Context(), "young", setIn("p", "k", "young")))
 		log.take()
 		all := listing(t, c)
@@ -107,42 +106,43 @@ func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
 }
 
 func TestListGoesOnBehindASessionThatCannotBeRead(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{Name: "c"})
-	require.NoError(t, c.Update(t.Context(), "corrupt", setIn("p", "k", 1)))
-	damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
-	corrupt := log.loads[0].Session
-	require.NoError(t, c.Update(t.Context(), "good", setIn("p", "k", 1)))
-	newer := "c:" + strings.Repeat("A", 43)
-	require.NoError(t, store.Add(t.Context(), newer, append([]byte("\x89SDS\x02\x02"), make([]byte, 100)...), 0))
-	log.take()
-	good, bad := 0, map[sd.SessionRef]error{}
-	for s, err := range c.All(t.Context()) {
-		require.NotNil(t, s)
-		if err == nil {
-			good++
-			continue
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{Name: "c"})
+		require.NoError(t, c.Update(t.Context(), "corrupt", setIn("p", "k", 1)))
+		damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+		corrupt := log.loads[0].Session
+		require.NoError(t, c.Update(t.Context(), "good", setIn("p", "k", 1)))
+		newer := "c:" + strings.Repeat("A", 43)
+		require.NoError(t, store.Add(t.Context(), newer, append([]byte("\x89SDS\x02\x02"), make([]byte, 100)...), 0))
+		log.take()
+		good, bad := 0, map[sd.SessionRef]error{}
+		for s, err := range c.All(t.Context()) {
+			require.NotNil(t, s)
+			if err == nil {
+				good++
+				continue
+			}
+			bad[s.Ref()] = err
+			require.Positive(t, s.Size())
+			require.Zero(t, s.Created())
+			require.Zero(t, s.LastAccess())
+			require.Zero(t, s.Deadline())
+			require.Empty(t, s.Packages())
+			require.False(t, s.Sealed())
+			require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrNotSupported)
+			for range s.Values("p") {
+				t.Fatal("values of what could not be read")
+			}
 		}
-		bad[s.Ref()] = err
-		require.Positive(t, s.Size())
-		require.Zero(t, s.Created())
-		require.Zero(t, s.LastAccess())
-		require.Zero(t, s.Deadline())
-		require.Empty(t, s.Packages())
-		require.False(t, s.Sealed())
-		require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrNotSupported)
-		for range s.Values("p") {
-			t.Fatal("values of what could not be read")
+		require.Equal(t, 1, good)
+		require.Len(t, bad, 2)
+		require.ErrorIs(t, bad[corrupt], sd.ErrCorrupt)
+		require.Equal(t, []string{"corrupt", "corrupt"}, log.take())
+		delete(bad, corrupt)
+		for _, err := range bad {
+			require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
 		}
-	}
-	require.Equal(t, 1, good)
-	require.Len(t, bad, 2)
-	require.ErrorIs(t, bad[corrupt], sd.ErrCorrupt)
-	require.Equal(t, []string{"corrupt", "corrupt"}, log.take())
-	delete(bad, corrupt)
-	for _, err := range bad {
-		require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
-	}
+	})
 }
 
 // The listing sees of a transaction over several sessions what any reader sees:
@@ -229,17 +229,17 @@ func (l listable) Keys(ctx context.Context, prefix string) iter.Seq2[sd.KeyInfo,
 }
 
 func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
 		plain := sealing(t, store, "c")
 		require.NoError(t, plain.Update(t.Context(), "plain", setTo("in clear")))
-		c := sealing(t, store, "c", key(1))
+		ring := []sd.Key{key(1)}
+		c := sealing(t, store, "c", ring...)
 		require.NoError(t, c.Update(t.Context(), "sealed", setTo("secret")))
 		for _, c := range []*sd.Container{c, plain} {
 			sealed := 0
 			for _, s := range listing(t, c) {
 				require.Positive(t, s.Size())
-				require.Equal(t, time.Now().Add(time.Hour+10*time.Minute).UnixNano(), s.Expires().UnixNano())
+				require.WithinDuration(t, time.Now().Add(time.Hour+10*time.Minute), s.Expires(), time.Minute)
 				var v string
 				err := s.Get("package name", "key name", &v)
 				if !s.Sealed() {
@@ -258,7 +258,7 @@ func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
 		// Also within a transaction over several, wherever its client dies.
 		for k := 1; k < 8; k++ {
 			faulty := storetest.NewFaulty(store, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{k: storetest.DieAfter}})
-			f := sealing(t, faulty, "c", key(1))
+			f := container(t, faulty, sd.Config{Name: "c", Keys: ring, CommitTimeout: 100 * time.Millisecond})
 			tx := sd.Begin()
 			for _, id := range []string{"a", "b", "c"} {
 				s, err := f.Session(t.Context(), tx, fmt.Sprint(id, k))
@@ -418,16 +418,17 @@ func TestListLeavesOutWhatHasGoneMeanwhileAndTellsWhatCannotBeRead(t *testing.T)
 }
 
 func TestListShowsWhatACodecOfAnotherContainerHasStored(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{Codec: foreignCodec{sd.JSON()}})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	other, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	s := listing(t, other)[0]
-	require.Equal(t, []string{"p"}, s.Packages())
-	require.NotZero(t, s.Created())
-	require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrUnsupportedVersion)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Codec: foreignCodec{sd.JSON()}})
+		require.NoError(t, err)
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		other, err := sd.NewContainer(store, sd.Config{})
+		require.NoError(t, err)
+		s := listing(t, other)[0]
+		require.Equal(t, []string{"p"}, s.Packages())
+		require.NotZero(t, s.Created())
+		require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrUnsupportedVersion)
+	})
 }
 
 type foreignCodec struct{ sd.Codec }
@@ -435,12 +436,14 @@ type foreignCodec struct{ sd.Codec }
 func (foreignCodec) ID() uint8 { return 200 }
 
 func TestListTellsDeadlinesThatAreNone(t *testing.T) {
-	c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Timeout: sd.NoTimeout})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	s := listing(t, c)[0]
-	require.Zero(t, s.Deadline())
-	require.Zero(t, s.Expires())
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Timeout: sd.NoTimeout})
+		require.NoError(t, err)
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		s := listing(t, c)[0]
+		require.Zero(t, s.Deadline())
+		require.Zero(t, s.Expires())
+	})
 }
 
 func ExampleContainer_All() {

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -133,160 +132,165 @@ func setIn(pkg, key string, v any) func(*sd.Session) error {
 
 // evictAll removes every item behind the back of the containers, as an eviction or
 // a restart of the store does.
-func evictAll(t *testing.T, store *memstore.Store) {
+func evictAll(t *testing.T, store sd.Store) {
 	t.Helper()
-	for info, err := range store.Keys(t.Context(), "") {
+	for _, key := range keys(t, store) {
+		item, err := store.Get(t.Context(), key)
 		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndDelete(t.Context(), info.Key, item.Version))
+		require.NoError(t, store.CompareAndDelete(t.Context(), key, item.Version))
 	}
 }
 
 func TestTraceTellsTheLifeOfASession(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{Name: "c"})
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{Name: "c"})
 
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		return errors.Join(s.Pkg("a").Set("k", 1), s.Pkg("b").Set("k", 2))
-	}))
-	require.Equal(t, []string{"loaded", "created", "committed"}, log.take())
-	require.True(t, log.loads[0].New)
-	require.Zero(t, log.loads[0].Size)
-	require.Equal(t, 1, log.loads[0].RoundTrips)
-	ref := log.loads[0].Session
-	size := stores(t, store)
-	require.Equal(t, []sd.CommittedSession{
-		{Session: ref, Status: sd.Modified, Created: true, Size: size, Packages: 2, Tries: 1},
-	}, log.ends[0].Sessions)
-	require.Equal(t, 2, log.ends[0].RoundTrips)
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			return errors.Join(s.Pkg("a").Set("k", 1), s.Pkg("b").Set("k", 2))
+		}))
+		require.Equal(t, []string{"loaded", "created", "committed"}, log.take())
+		require.True(t, log.loads[0].New)
+		require.Zero(t, log.loads[0].Size)
+		require.Equal(t, 1, log.loads[0].RoundTrips)
+		ref := log.loads[0].Session
+		size := stores(t, store)
+		require.Equal(t, []sd.CommittedSession{
+			{Session: ref, Status: sd.Modified, Created: true, Size: size, Packages: 2, Tries: 1},
+		}, log.ends[0].Sessions)
+		require.Equal(t, 2, log.ends[0].RoundTrips)
 
-	require.NoError(t, c.Update(t.Context(), "v", setIn("b", "k", 3)))
-	require.Equal(t, []string{"loaded", "committed"}, log.take())
-	require.False(t, log.loads[1].New)
-	require.Equal(t, size, log.loads[1].Size)
-	require.Equal(t, []sd.CommittedSession{
-		{Session: ref, Status: sd.Modified, Size: stores(t, store), Packages: 1, Tries: 1},
-	}, log.lastEnd().Sessions, "one package of two was encoded")
+		require.NoError(t, c.Update(t.Context(), "v", setIn("b", "k", 3)))
+		require.Equal(t, []string{"loaded", "committed"}, log.take())
+		require.False(t, log.loads[1].New)
+		require.Equal(t, size, log.loads[1].Size)
+		require.Equal(t, []sd.CommittedSession{
+			{Session: ref, Status: sd.Modified, Size: stores(t, store), Packages: 1, Tries: 1},
+		}, log.lastEnd().Sessions, "one package of two was encoded")
 
-	require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error { return nil }))
-	require.Equal(t, []string{"loaded", "committed"}, log.take())
-	require.Equal(t, []sd.CommittedSession{{Session: ref}}, log.lastEnd().Sessions)
-	require.Equal(t, 1, log.lastEnd().RoundTrips)
+		require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error { return nil }))
+		require.Equal(t, []string{"loaded", "committed"}, log.take())
+		require.Equal(t, []sd.CommittedSession{{Session: ref}}, log.lastEnd().Sessions)
+		require.Equal(t, 1, log.lastEnd().RoundTrips)
 
-	var newID string
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) (err error) {
-		newID, err = s.Renew()
-		return err
-	}))
-	renewed := log.refs[len(log.refs)-2]
-	require.Equal(t, ref, log.refs[1])
-	require.Equal(t, []string{"loaded", "renewed", "renewed to", "committed"}, log.take())
+		var newID string
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) (err error) {
+			newID, err = s.Renew()
+			return err
+		}))
+		renewed := log.refs[len(log.refs)-2]
+		require.Equal(t, ref, log.refs[1])
+		require.Equal(t, []string{"loaded", "renewed", "renewed to", "committed"}, log.take())
 
-	require.NoError(t, c.Update(t.Context(), newID, (*sd.Session).Destroy))
-	require.Equal(t, []sd.SessionRef{renewed, renewed}, log.refs[:2])
-	require.Equal(t, []string{"loaded", "destroyed", "committed"}, log.take())
-	require.Equal(t, sd.Destroyed, log.lastEnd().Sessions[0].Status)
+		require.NoError(t, c.Update(t.Context(), newID, (*sd.Session).Destroy))
+		require.Equal(t, []sd.SessionRef{renewed, renewed}, log.refs[:2])
+		require.Equal(t, []string{"loaded", "destroyed", "committed"}, log.take())
+		require.Equal(t, sd.Destroyed, log.lastEnd().Sessions[0].Status)
 
-	// What is rolled back has not happened.
-	errMine := errors.New("mine")
-	require.ErrorIs(t, c.Update(t.Context(), "other", func(s *sd.Session) error {
-		return errors.Join(s.Pkg("a").Set("k", 1), errMine)
-	}), errMine)
-	require.Equal(t, []string{"loaded"}, log.take())
-	require.Empty(t, dump(t, store))
+		// What is rolled back has not happened.
+		errMine := errors.New("mine")
+		require.ErrorIs(t, c.Update(t.Context(), "other", func(s *sd.Session) error {
+			return errors.Join(s.Pkg("a").Set("k", 1), errMine)
+		}), errMine)
+		require.Equal(t, []string{"loaded"}, log.take())
+		require.Empty(t, dump(t, store))
+	})
 }
 
 // stores returns the bytes of the one item in store.
-func stores(t *testing.T, store *memstore.Store) int {
+func stores(t *testing.T, store sd.Store) int {
 	t.Helper()
-	n, size := 0, 0
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		n, size = n+1, info.Size
-	}
-	require.Equal(t, 1, n)
-	return size
+	all := keys(t, store)
+	require.Len(t, all, 1)
+	item, err := store.Get(t.Context(), all[0])
+	require.NoError(t, err)
+	return len(item.Value)
 }
 
 func TestTraceTellsOfASessionThatNewHasMade(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	tx := sd.Begin()
-	s, err := c.New(t.Context(), tx)
-	require.NoError(t, err)
-	require.NoError(t, s.Pkg("p").Set("k", 1))
-	_, err = s.Renew()
-	require.NoError(t, err)
-	require.NoError(t, tx.Commit(t.Context()))
-	created := log.refs[0]
-	require.Equal(t, []string{"created", "committed"}, log.take())
-	require.Equal(t, 1, log.ends[0].RoundTrips)
-	require.NoError(t, c.View(t.Context(), s.ID(), func(*sd.Session) error { return nil }))
-	require.Equal(t, created, log.loads[0].Session, "the session is named by the id that it is stored under")
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		tx := sd.Begin()
+		s, err := c.New(t.Context(), tx)
+		require.NoError(t, err)
+		require.NoError(t, s.Pkg("p").Set("k", 1))
+		_, err = s.Renew()
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
+		created := log.refs[0]
+		require.Equal(t, []string{"created", "committed"}, log.take())
+		require.Equal(t, 1, log.ends[0].RoundTrips)
+		require.NoError(t, c.View(t.Context(), s.ID(), func(*sd.Session) error { return nil }))
+		require.Equal(t, created, log.loads[0].Session, "the session is named by the id that it is stored under")
+	})
 }
 
 func TestTraceCountsMergesAndTries(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	log.take()
-	tx := sd.Begin()
-	s, err := c.Session(t.Context(), tx, "v")
-	require.NoError(t, err)
-	require.NoError(t, s.Pkg("p").Set("mine", 1))
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "theirs", 1)))
-	require.NoError(t, tx.Commit(t.Context()))
-	got := log.lastEnd()
-	require.Equal(t, 1, got.Sessions[0].Merges)
-	require.Equal(t, 2, got.Sessions[0].Tries)
-	require.Equal(t, 4, got.RoundTrips, "load, a swap that is refused, load, swap")
-	require.Equal(t, []string{"loaded", "loaded", "committed", "committed"}, log.take())
-
-	// Two creators of one session: only the first has created it.
-	a, b := sd.Begin(), sd.Begin()
-	for i, tx := range []*sd.Txn{a, b} {
-		s, err := c.Session(t.Context(), tx, "new")
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		log.take()
+		tx := sd.Begin()
+		s, err := c.Session(t.Context(), tx, "v")
 		require.NoError(t, err)
-		require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), 1))
-	}
-	require.NoError(t, a.Commit(t.Context()))
-	require.NoError(t, b.Commit(t.Context()))
-	require.Equal(t, []string{"loaded", "loaded", "created", "committed", "committed"}, log.take())
-	require.False(t, log.lastEnd().Sessions[0].Created)
+		require.NoError(t, s.Pkg("p").Set("mine", 1))
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "theirs", 1)))
+		require.NoError(t, tx.Commit(t.Context()))
+		got := log.lastEnd()
+		require.Equal(t, 1, got.Sessions[0].Merges)
+		require.Equal(t, 2, got.Sessions[0].Tries)
+		require.Equal(t, 4, got.RoundTrips, "load, a swap that is refused, load, swap")
+		require.Equal(t, []string{"loaded", "loaded", "committed", "committed"}, log.take())
+
+		// Two creators of one session: only the first has created it.
+		a, b := sd.Begin(), sd.Begin()
+		for i, tx := range []*sd.Txn{a, b} {
+			s, err := c.Session(t.Context(), tx, "new")
+			require.NoError(t, err)
+			require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), 1))
+		}
+		require.NoError(t, a.Commit(t.Context()))
+		require.NoError(t, b.Commit(t.Context()))
+		require.Equal(t, []string{"loaded", "loaded", "created", "committed", "committed"}, log.take())
+		require.False(t, log.lastEnd().Sessions[0].Created)
+	})
 }
 
 func TestTraceTellsConflictsByTheirKeys(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	first := true
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		if first {
-			first = false
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "n", 7)))
-		}
-		return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
-	}))
-	require.Equal(t, []string{"loaded", "loaded", "created", "committed", "conflict", "loaded", "committed"}, log.take())
-	require.Equal(t, []sd.PkgKey{{Pkg: "p", Key: "n"}}, log.ends[1].Keys)
-	require.ErrorIs(t, log.ends[1].Err, sd.ErrConflict)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		first := true
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			if first {
+				first = false
+				require.NoError(t, c.Update(t.Context(), "v", setIn("p", "n", 7)))
+			}
+			return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
+		}))
+		require.Equal(t, []string{"loaded", "loaded", "created", "committed", "conflict", "loaded", "committed"}, log.take())
+		require.Equal(t, []sd.PkgKey{{Pkg: "p", Key: "n"}}, log.ends[1].Keys)
+		require.ErrorIs(t, log.ends[1].Err, sd.ErrConflict)
+	})
 }
 
 func TestTraceTellsFailures(t *testing.T) {
-	store := &failingStore{Store: memstore.New(memstore.Config{})}
-	c, log := traced(t, store, sd.Config{CommitTimeout: 20 * time.Millisecond})
-	store.read = sd.ErrUnavailable
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
-	require.ErrorIs(t, log.errs[0], sd.ErrUnavailable)
-	require.Equal(t, []string{"loaded"}, log.take(), "there was no commit to fail")
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &failingStore{Store: inner}
+		c, log := traced(t, store, sd.Config{CommitTimeout: 20 * time.Millisecond})
+		store.read = sd.ErrUnavailable
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
+		require.ErrorIs(t, log.errs[0], sd.ErrUnavailable)
+		require.Equal(t, []string{"loaded"}, log.take(), "there was no commit to fail")
 
-	store.read, store.write = nil, sd.ErrUnavailable
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
-	require.Equal(t, []string{"loaded", "failed"}, log.take())
-	require.ErrorIs(t, log.lastEnd().Err, sd.ErrUnavailable)
+		store.read, store.write = nil, sd.ErrUnavailable
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
+		require.Equal(t, []string{"loaded", "failed"}, log.take())
+		require.ErrorIs(t, log.lastEnd().Err, sd.ErrUnavailable)
 
-	store.write = sd.ErrOutcomeUnknown
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrOutcomeUnknown)
-	require.Equal(t, []string{"loaded", "failed"}, log.take(), "not created, for that is not known")
-	require.Greater(t, log.lastEnd().RoundTrips, 2, "the questions after a lost reply count")
+		store.write = sd.ErrOutcomeUnknown
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrOutcomeUnknown)
+		require.Equal(t, []string{"loaded", "failed"}, log.take(), "not created, for that is not known")
+		require.Greater(t, log.lastEnd().RoundTrips, 2, "the questions after a lost reply count")
+	})
 }
 
 // failingStore answers errors.
@@ -319,14 +323,14 @@ func (s *failingStore) CompareAndSwap(ctx context.Context, key string, value []b
 func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 	for name, keys := range map[string][]sd.Key{"plain": nil, "sealed": {key(1)}} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, log := traced(t, memstore.New(memstore.Config{}),
-					sd.Config{Timeout: time.Hour, Resolution: 5 * time.Minute, Keys: keys})
+			overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+				c, log := traced(t, store,
+					sd.Config{Now: clock.Now, Timeout: time.Hour, Resolution: 5 * time.Minute, Keys: keys})
 				require.NoError(t, c.Update(t.Context(), "v", setIn("cart", "books", 2)))
-				time.Sleep(time.Hour + 5*time.Minute)
+				clock.move(time.Hour + 5*time.Minute)
 				require.NoError(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }))
 				require.NotContains(t, log.take(), "expired")
-				time.Sleep(time.Hour + 5*time.Minute + time.Second)
+				clock.move(time.Hour + 5*time.Minute + time.Second)
 				for range 2 {
 					require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error {
 						require.True(t, s.IsNew())
@@ -346,55 +350,55 @@ func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 }
 
 func TestTraceTellsWhatIsCorrupt(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", "a longer value")))
-	log.take()
-	damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
-	require.ErrorIs(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }), sd.ErrCorrupt)
-	require.ErrorIs(t, log.errs[1], sd.ErrCorrupt)
-	require.Equal(t, []string{"loaded", "corrupt"}, log.take())
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", "a longer value")))
+		log.take()
+		damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+		require.ErrorIs(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }), sd.ErrCorrupt)
+		require.ErrorIs(t, log.errs[1], sd.ErrCorrupt)
+		require.Equal(t, []string{"loaded", "corrupt"}, log.take())
+	})
 }
 
 func TestTraceTellsAPackageThatIsCorrupt(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "kkk", "a longer value")))
-	log.take()
-	damage(t, store, func(raw []byte) []byte {
-		// The package's width of ends: none that there is.
-		at := bytes.Index(raw, []byte("kkk")) - 3
-		require.Equal(t, byte(1), raw[at])
-		raw[at] = 7
-		for info := range store.Keys(t.Context(), "") {
-			raw = sd.Reseal(raw, info.Key)
-		}
-		return raw
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "kkk", "a longer value")))
+		log.take()
+		damage(t, store, func(raw []byte) []byte {
+			// The package's width of ends: none that there is.
+			at := bytes.Index(raw, []byte("kkk")) - 3
+			require.Equal(t, byte(1), raw[at])
+			raw[at] = 7
+			for _, key := range keys(t, store) {
+				raw = sd.Reseal(raw, key)
+			}
+			return raw
+		})
+		require.ErrorIs(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			require.Zero(t, s.Pkg("p").Len())
+			return s.Pkg("q").Set("k", 1)
+		}), sd.ErrCorrupt)
+		require.Equal(t, []string{"loaded", "corrupt", "failed"}, log.take())
 	})
-	require.ErrorIs(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		require.Zero(t, s.Pkg("p").Len())
-		return s.Pkg("q").Set("k", 1)
-	}), sd.ErrCorrupt)
-	require.Equal(t, []string{"loaded", "corrupt", "failed"}, log.take())
 }
 
 // damage rewrites the one item of store.
-func damage(t *testing.T, store *memstore.Store, change func([]byte) []byte) {
+func damage(t *testing.T, store sd.Store, change func([]byte) []byte) {
 	t.Helper()
-	for info, err := range store.Keys(t.Context(), "") {
+	for _, key := range keys(t, store) {
+		item, err := store.Get(t.Context(), key)
 		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndSwap(t.Context(), info.Key, change(item.Value), 0, item.Version))
+		require.NoError(t, store.CompareAndSwap(t.Context(), key, change(item.Value), 0, item.Version))
 	}
 }
 
 func TestTraceTellsASessionThatTheStoreHasDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Timeout: time.Hour, Resolution: time.Minute})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, log := traced(t, store, sd.Config{Now: clock.Now, Timeout: time.Hour, Resolution: time.Minute})
 		begin := func() (*sd.Txn, *sd.Session) {
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", time.Now().UnixNano())))
+			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", clock.Now().UnixNano())))
 			tx := sd.Begin()
 			s, err := c.Session(t.Context(), tx, "v")
 			require.NoError(t, err)
@@ -417,7 +421,8 @@ func TestTraceTellsASessionThatTheStoreHasDropped(t *testing.T) {
 		// Not told: its time was over, or another was made under the id.
 		tx, s = begin()
 		require.NoError(t, s.Pkg("p").Set("k", 2))
-		time.Sleep(2 * time.Hour)
+		clock.move(2 * time.Hour)
+		evictAll(t, store)
 		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
 		require.Equal(t, []string{"failed"}, log.take())
 		tx, s = begin()
@@ -439,12 +444,11 @@ func TestTraceTellsASessionThatTheStoreHasDropped(t *testing.T) {
 }
 
 func TestTraceTellsAnAccessThatWasNotRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Timeout: time.Hour, Resolution: time.Minute})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, log := traced(t, store, sd.Config{Now: clock.Now, Timeout: time.Hour, Resolution: time.Minute})
 		begin := func() *sd.Txn {
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", time.Now().UnixNano())))
-			time.Sleep(2 * time.Minute)
+			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", clock.Now().UnixNano())))
+			clock.move(2 * time.Minute)
 			tx := sd.Begin()
 			_, err := c.Session(t.Context(), tx, "v")
 			require.NoError(t, err)
@@ -502,62 +506,64 @@ func (m *meanwhile) Commit(context.Context) error   { m.do(); return nil }
 func (m *meanwhile) Rollback(context.Context) error { return nil }
 
 func TestTraceTellsATransactionOverSeveralSessionsOnce(t *testing.T) {
-	store := &requestCounter{Store: memstore.New(memstore.Config{})}
-	a, log := traced(t, store, sd.Config{Name: "a"})
-	b, err := sd.NewContainer(store, sd.Config{Name: "b", Trace: sd.TraceOf(a)})
-	require.NoError(t, err)
-	other, otherLog := traced(t, store, sd.Config{Name: "c"})
-	quiet, err := sd.NewContainer(store, sd.Config{Name: "quiet"})
-	require.NoError(t, err)
-	require.NoError(t, a.Update(t.Context(), "destroyed", setIn("p", "k", 1)))
-	require.NoError(t, a.Update(t.Context(), "renewed", setIn("p", "k", 1)))
-	log.take()
-
-	store.n.Store(0)
-	tx := sd.Begin()
-	session := func(c *sd.Container, id string) *sd.Session {
-		s, err := c.Session(t.Context(), tx, id)
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &requestCounter{Store: inner}
+		a, log := traced(t, store, sd.Config{Name: "a"})
+		b, err := sd.NewContainer(store, sd.Config{Name: "b", Trace: sd.TraceOf(a)})
 		require.NoError(t, err)
-		return s
-	}
-	require.NoError(t, session(a, "destroyed").Destroy())
-	_, err = session(a, "renewed").Renew()
-	require.NoError(t, err)
-	require.NoError(t, session(b, "new").Pkg("p").Set("k", 1))
-	require.NoError(t, session(other, "new").Pkg("p").Set("k", 1))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, []string{
-		"loaded", "loaded", "loaded", "destroyed", "renewed", "renewed to", "created", "committed",
-	}, log.take())
-	require.Equal(t, []string{"loaded", "created", "committed"}, otherLog.take())
-	require.Len(t, log.lastEnd().Sessions, 3)
-	require.Len(t, otherLog.lastEnd().Sessions, 1)
-	require.EqualValues(t, store.n.Load(), log.lastEnd().RoundTrips)
-	for _, s := range append(log.lastEnd().Sessions[1:], otherLog.lastEnd().Sessions...) {
-		require.Positive(t, s.Size)
-		require.Positive(t, s.Tries)
-	}
+		other, otherLog := traced(t, store, sd.Config{Name: "c"})
+		quiet, err := sd.NewContainer(store, sd.Config{Name: "quiet"})
+		require.NoError(t, err)
+		require.NoError(t, a.Update(t.Context(), "destroyed", setIn("p", "k", 1)))
+		require.NoError(t, a.Update(t.Context(), "renewed", setIn("p", "k", 1)))
+		log.take()
 
-	// A container without a Trace works with it, and is not told of.
-	tx = sd.Begin()
-	require.NoError(t, session(a, "v").Pkg("p").Set("k", 1))
-	require.NoError(t, session(quiet, "v").Pkg("p").Set("k", 1))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Len(t, log.lastEnd().Sessions, 1)
+		store.n.Store(0)
+		tx := sd.Begin()
+		session := func(c *sd.Container, id string) *sd.Session {
+			s, err := c.Session(t.Context(), tx, id)
+			require.NoError(t, err)
+			return s
+		}
+		require.NoError(t, session(a, "destroyed").Destroy())
+		_, err = session(a, "renewed").Renew()
+		require.NoError(t, err)
+		require.NoError(t, session(b, "new").Pkg("p").Set("k", 1))
+		require.NoError(t, session(other, "new").Pkg("p").Set("k", 1))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, []string{
+			"loaded", "loaded", "loaded", "destroyed", "renewed", "renewed to", "created", "committed",
+		}, log.take())
+		require.Equal(t, []string{"loaded", "created", "committed"}, otherLog.take())
+		require.Len(t, log.lastEnd().Sessions, 3)
+		require.Len(t, otherLog.lastEnd().Sessions, 1)
+		require.EqualValues(t, store.n.Load(), log.lastEnd().RoundTrips)
+		for _, s := range append(log.lastEnd().Sessions[1:], otherLog.lastEnd().Sessions...) {
+			require.Positive(t, s.Size)
+			require.Positive(t, s.Tries)
+		}
 
-	// One that is undone: the sessions that it prepared, and nothing done.
-	log.take()
-	tx = sd.Begin()
-	require.NoError(t, session(a, "v").Pkg("p").Set("k", 2))
-	require.NoError(t, session(b, "v").Pkg("p").Set("k", 2))
-	errMine := errors.New("mine")
-	require.NoError(t, tx.Join(&refusing{errMine}))
-	store.n.Store(-2) // loaded already
-	require.ErrorIs(t, tx.Commit(t.Context()), errMine)
-	require.Equal(t, []string{"loaded", "loaded", "failed"}, log.take())
-	require.EqualValues(t, store.n.Load()+4, log.lastEnd().RoundTrips)
-	require.Len(t, log.lastEnd().Sessions, 2)
-	require.Positive(t, log.lastEnd().Sessions[0].Tries)
+		// A container without a Trace works with it, and is not told of.
+		tx = sd.Begin()
+		require.NoError(t, session(a, "v").Pkg("p").Set("k", 1))
+		require.NoError(t, session(quiet, "v").Pkg("p").Set("k", 1))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Len(t, log.lastEnd().Sessions, 1)
+
+		// One that is undone: the sessions that it prepared, and nothing done.
+		log.take()
+		tx = sd.Begin()
+		require.NoError(t, session(a, "v").Pkg("p").Set("k", 2))
+		require.NoError(t, session(b, "v").Pkg("p").Set("k", 2))
+		errMine := errors.New("mine")
+		require.NoError(t, tx.Join(&refusing{errMine}))
+		store.n.Store(-2) // loaded already
+		require.ErrorIs(t, tx.Commit(t.Context()), errMine)
+		require.Equal(t, []string{"loaded", "loaded", "failed"}, log.take())
+		require.EqualValues(t, store.n.Load()+4, log.lastEnd().RoundTrips)
+		require.Len(t, log.lastEnd().Sessions, 2)
+		require.Positive(t, log.lastEnd().Sessions[0].Tries)
+	})
 }
 
 // refusing is a participant that cannot prepare.
@@ -568,23 +574,24 @@ func (r *refusing) Commit(context.Context) error   { return nil }
 func (r *refusing) Rollback(context.Context) error { return nil }
 
 func TestTraceNamesASessionTheSameEverywhereAndShowsNoID(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	a, logA := traced(t, store, sd.Config{Name: "c"})
-	b, logB := traced(t, store, sd.Config{Name: "c"})
-	const id = "the id of the visitor"
-	require.NoError(t, a.Update(t.Context(), id, setIn("p", "k", 1)))
-	require.NoError(t, b.Update(t.Context(), id, setIn("p", "k", 2)))
-	require.NoError(t, b.Update(t.Context(), id+"2", setIn("p", "k", 2)))
-	ref := logA.loads[0].Session
-	require.Equal(t, ref, logB.loads[0].Session)
-	require.NotEqual(t, ref, logB.loads[1].Session)
-	require.Regexp(t, "^c/[0-9a-f]{16}$", ref.String())
-	shown := fmt.Sprintf("%+v %+v", logA.loads, logA.ends)
-	require.NotContains(t, shown, id)
-	for info := range store.Keys(t.Context(), "") {
-		require.NotContains(t, shown, strings.TrimPrefix(info.Key, "c:"))
-		require.NotContains(t, info.Key, ref.Hash)
-	}
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		a, logA := traced(t, store, sd.Config{Name: "c"})
+		b, logB := traced(t, store, sd.Config{Name: "c"})
+		const id = "the id of the visitor"
+		require.NoError(t, a.Update(t.Context(), id, setIn("p", "k", 1)))
+		require.NoError(t, b.Update(t.Context(), id, setIn("p", "k", 2)))
+		require.NoError(t, b.Update(t.Context(), id+"2", setIn("p", "k", 2)))
+		ref := logA.loads[0].Session
+		require.Equal(t, ref, logB.loads[0].Session)
+		require.NotEqual(t, ref, logB.loads[1].Session)
+		require.Regexp(t, "^c/[0-9a-f]{16}$", ref.String())
+		shown := fmt.Sprintf("%+v %+v", logA.loads, logA.ends)
+		require.NotContains(t, shown, id)
+		for _, key := range keys(t, store) {
+			require.NotContains(t, shown, strings.TrimPrefix(key, "c:"))
+			require.NotContains(t, key, ref.Hash)
+		}
+	})
 }
 
 // A hook that panics, or asks the container or the transaction, harms neither.
@@ -640,23 +647,24 @@ func TestTraceCannotHarmATransaction(t *testing.T) {
 // A hook that ends its goroutine ends the call that it is in, as if the caller
 // had done so; the transaction is over by then, or is rolled back by its caller.
 func TestTraceThatEndsItsGoroutineLosesNothing(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{Trace: &sd.Trace{
-		Committed: func(context.Context, sd.CommitInfo) { runtime.Goexit() },
-	}})
-	require.NoError(t, err)
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		_ = c.Update(t.Context(), "v", setIn("p", "k", 1))
-	}()
-	<-done
-	plain, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	require.NoError(t, plain.View(t.Context(), "v", func(s *sd.Session) error {
-		require.True(t, s.Pkg("p").Has("k"))
-		return nil
-	}))
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Trace: &sd.Trace{
+			Committed: func(context.Context, sd.CommitInfo) { runtime.Goexit() },
+		}})
+		require.NoError(t, err)
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			_ = c.Update(t.Context(), "v", setIn("p", "k", 1))
+		}()
+		<-done
+		plain, err := sd.NewContainer(store, sd.Config{})
+		require.NoError(t, err)
+		require.NoError(t, plain.View(t.Context(), "v", func(s *sd.Session) error {
+			require.True(t, s.Pkg("p").Has("k"))
+			return nil
+		}))
+	})
 }
 
 func TestTraceWithoutFunctionsIsHarmless(t *testing.T) {
@@ -694,46 +702,48 @@ func BenchmarkTrace(b *testing.B) {
 // A session that was renewed with a grace period goes by the id that it has now,
 // whichever it was asked for by; what leads there is no session.
 func TestTraceAndListFollowARenewalWithAGracePeriod(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", 1)))
-	log.take()
-	tx := sd.Begin()
-	for id, do := range map[string]func(*sd.Session) error{
-		"old": func(s *sd.Session) error { _, err := s.RenewAfter(time.Minute); return err },
-		"new": setIn("p", "k", 2),
-	} {
-		s, err := c.Session(t.Context(), tx, id)
-		require.NoError(t, err)
-		require.NoError(t, do(s))
-	}
-	during := -1
-	require.NoError(t, tx.JoinLast(&meanwhile{func() { during = len(listing(t, c)) }}))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, 1, during)
-	require.Len(t, listing(t, c), 2)
-	var renewed sd.SessionRef
-	for i, event := range log.events {
-		if event == "renewed to" {
-			renewed = log.refs[i]
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", 1)))
+		log.take()
+		tx := sd.Begin()
+		for id, do := range map[string]func(*sd.Session) error{
+			"old": func(s *sd.Session) error { _, err := s.RenewAfter(time.Minute); return err },
+			"new": setIn("p", "k", 2),
+		} {
+			s, err := c.Session(t.Context(), tx, id)
+			require.NoError(t, err)
+			require.NoError(t, do(s))
 		}
-	}
-	log.take()
-	require.NoError(t, c.View(t.Context(), "old", func(s *sd.Session) error {
-		require.False(t, s.IsNew())
-		return nil
-	}))
-	require.Equal(t, renewed, log.refs[0])
-	require.Equal(t, 2, log.loads[len(log.loads)-1].RoundTrips)
-	require.Equal(t, renewed, log.lastEnd().Sessions[0].Session)
+		during := -1
+		require.NoError(t, tx.JoinLast(&meanwhile{func() { during = len(listing(t, c)) }}))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, 1, during)
+		require.Len(t, listing(t, c), 2)
+		var renewed sd.SessionRef
+		for i, event := range log.events {
+			if event == "renewed to" {
+				renewed = log.refs[i]
+			}
+		}
+		log.take()
+		require.NoError(t, c.View(t.Context(), "old", func(s *sd.Session) error {
+			require.False(t, s.IsNew())
+			return nil
+		}))
+		require.Equal(t, renewed, log.refs[0])
+		require.Equal(t, 2, log.loads[len(log.loads)-1].RoundTrips)
+		require.Equal(t, renewed, log.lastEnd().Sessions[0].Session)
 
-	// By both ids within one transaction it is one session, loaded once.
-	require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
-		first, err := c.Session(t.Context(), tx, "old")
-		require.NoError(t, err)
-		again, err := c.Session(t.Context(), tx, first.ID())
-		require.NoError(t, err)
-		require.Same(t, first, again)
-		return nil
-	}))
-	require.Len(t, log.lastEnd().Sessions, 1)
+		// By both ids within one transaction it is one session, loaded once.
+		require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
+			first, err := c.Session(t.Context(), tx, "old")
+			require.NoError(t, err)
+			again, err := c.Session(t.Context(), tx, first.ID())
+			require.NoError(t, err)
+			require.Same(t, first, again)
+			return nil
+		}))
+		require.Len(t, log.lastEnd().Sessions, 1)
+	})
 }
