@@ -154,11 +154,10 @@ func TestAnEpochThatWasLostComesBack(t *testing.T) {
 
 func TestALoginAtTheSameMomentEndsWithinOneResolution(t *testing.T) {
 	for _, ahead := range []time.Duration{0, -time.Minute, time.Minute} { // of the server that logs in
-		synctest.Test(t, func(t *testing.T) {
-			inner := memstore.New(memstore.Config{})
+		overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 			store := &tally{Store: inner}
-			clock := func(cfg *sd.Config) { cfg.Now = func() time.Time { return time.Now().Add(ahead) } }
-			c, other := oneHour(t, store, clock), oneHour(t, inner)
+			fast := func(cfg *sd.Config) { cfg.Now = func() time.Time { return clock.Now().Add(ahead) } }
+			c, other := oneHour(t, store, fast), oneHour(t, inner, by(clock))
 			store.on = func(op, key string) error {
 				if op == "add" && !isIndex(key) { // listed, not written yet
 					require.NoError(t, other.Revoke(t.Context(), "shop", "alice"))
@@ -167,7 +166,7 @@ func TestALoginAtTheSameMomentEndsWithinOneResolution(t *testing.T) {
 			}
 			login(t, c, "id", "alice")
 			store.on = nil
-			time.Sleep(5 * time.Minute)
+			clock.move(5 * time.Minute)
 			require.False(t, visit(t, c, "id"))
 			require.False(t, visit(t, other, "id"))
 			require.Empty(t, labels(t, other, "alice"))

@@ -67,11 +67,10 @@ func TestALoginOverMaxSessionsEndsTheOldest(t *testing.T) {
 
 // The session that logs in is not the one to end, whatever its server's clock.
 func TestALoginNeverEndsItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		slow := func(cfg *sd.Config) { cfg.Now = func() time.Time { return time.Now().Add(-time.Minute) } }
-		login(t, oneHour(t, store, atMost(1, sd.EndOldest)), "a", "alice")
-		c := oneHour(t, store, atMost(1, sd.EndOldest), slow)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		slow := func(cfg *sd.Config) { cfg.Now = func() time.Time { return clock.Now().Add(-time.Minute) } }
+		login(t, oneHour(t, store, by(clock), atMost(1, sd.EndOldest)), "a", "alice")
+		c := oneHour(t, store, by(clock), atMost(1, sd.EndOldest), slow)
 		login(t, c, "b", "alice")
 		require.True(t, visit(t, c, "b"))
 		require.False(t, visit(t, c, "a"))
@@ -101,25 +100,26 @@ func TestALoginThatIsOutrunEnds(t *testing.T) {
 func TestMaxSessionsHoldsForParallelLogins(t *testing.T) {
 	for _, policy := range []sd.LimitPolicy{sd.RefuseNew, sd.EndOldest} {
 		const n, most = 12, 3
-		store := memstore.New(memstore.Config{})
-		cs := []*sd.Container{oneHour(t, store, atMost(most, policy)), oneHour(t, store, atMost(most, policy))}
-		errs := make([]error, n)
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() { errs[i] = cs[i%2].Update(t.Context(), fmt.Sprint(i), loginAs("alice", fmt.Sprint(i))) })
-		}
-		wg.Wait()
-		in := 0
-		for i, err := range errs {
-			if err == nil && visit(t, cs[0], fmt.Sprint(i)) {
-				in++
-			} else if err != nil {
-				require.ErrorIs(t, err, sd.ErrTooMany)
-				require.Equal(t, sd.RefuseNew, policy)
+		overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+			cs := []*sd.Container{oneHour(t, store, atMost(most, policy)), oneHour(t, store, atMost(most, policy))}
+			errs := make([]error, n)
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() { errs[i] = cs[i%2].Update(t.Context(), fmt.Sprint(i), loginAs("alice", fmt.Sprint(i))) })
 			}
-		}
-		require.Equal(t, most, in)
-		require.Len(t, labels(t, cs[1], "alice"), most)
+			wg.Wait()
+			in := 0
+			for i, err := range errs {
+				if err == nil && visit(t, cs[0], fmt.Sprint(i)) {
+					in++
+				} else if err != nil {
+					require.ErrorIs(t, err, sd.ErrTooMany)
+					require.Equal(t, sd.RefuseNew, policy)
+				}
+			}
+			require.Equal(t, most, in)
+			require.Len(t, labels(t, cs[1], "alice"), most)
+		})
 	}
 }
 
@@ -217,4 +217,81 @@ func TestALoginThatFailsTakesNoPlace(t *testing.T) {
 	store.on = nil
 	login(t, c, "id", "alice")
 	require.Equal(t, []string{"id"}, labels(t, c, "alice"))
+}
+
+// Logins of one subject at three app servers over memcached, wave upon wave,
+// with requests in between: whenever they have settled there are as many sessions
+// as may be, neither more nor less.
+func TestMaxSessionsUnderLoadOverMemcached(t *testing.T) {
+	for name, policy := range map[string]sd.LimitPolicy{"refuse": sd.RefuseNew, "end the oldest": sd.EndOldest} {
+		t.Run(name, func(t *testing.T) {
+			const apps, waves, logins, most = 3, 4, 12, 5
+			tr := newTraffic(t, apps, atMost(most, policy))
+			ids, refused := []string{}, 0
+			for wave := range waves {
+				errs := make([]error, logins)
+				together(logins, func(i int) {
+					id := fmt.Sprint(wave, " ", i)
+					errs[i] = tr.server().Update(t.Context(), id, loginAs("alice", id))
+					for range 3 {
+						err := tr.server().Update(t.Context(), id, func(s *sd.Session) error {
+							if _, who := s.Subject(); who == "" {
+								return nil
+							}
+							return s.Pkg("p").Set("k", id)
+						})
+						if err != nil && !errors.Is(err, sd.ErrGone) {
+							t.Error(err)
+						}
+					}
+				})
+				for i, err := range errs {
+					if err != nil {
+						require.ErrorIs(t, err, sd.ErrTooMany)
+						refused++
+					}
+					ids = append(ids, fmt.Sprint(wave, " ", i))
+				}
+				for _, c := range tr.servers {
+					in := 0
+					for _, id := range ids {
+						require.NoError(t, c.View(t.Context(), id, func(s *sd.Session) error {
+							if _, who := s.Subject(); who != "" {
+								in++
+							}
+							return nil
+						}))
+					}
+					require.Equal(t, most, in)
+					require.Len(t, labels(t, c, "alice"), most)
+				}
+			}
+			if policy == sd.RefuseNew {
+				require.Equal(t, waves*logins-most, refused)
+			} else {
+				require.Zero(t, refused)
+			}
+
+			// The store loses the list. Those that are not on it come back with
+			// their next access, and then there are too many.
+			if policy == sd.EndOldest {
+				loseIndexes(t, appServer(t, tr.memcached))
+				tr.logins("alice", "after ", most)
+				for i := range most {
+					ids = append(ids, fmt.Sprint("after ", i))
+				}
+				for range 2 {
+					tr.ahead.Add(int64(fiveMinutes))
+					together(len(ids), func(i int) { _ = tr.server().View(t.Context(), ids[i], func(*sd.Session) error { return nil }) })
+				}
+				in := 0
+				for _, id := range ids {
+					if visit(t, tr.servers[0], id) {
+						in++
+					}
+				}
+				require.Equal(t, most, in)
+			}
+		})
+	}
 }

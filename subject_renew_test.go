@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
-	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
 // A subject is encrypted for the id of its session, and a write that is under
@@ -27,13 +25,15 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 		"no one's": func(s *sd.Session) error { return s.ClearSubject() },
 		"logout":   func(s *sd.Session) error { return s.Destroy() },
 	}
-	for _, keys := range [][]sd.Key{nil, {key(1)}} {
-		for _, joint := range []bool{false, true} {
-			for _, before := range []string{"", "alice"} {
-				for name, change := range late {
-					synctest.Test(t, func(t *testing.T) {
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		cases := 0
+		for _, keys := range [][]sd.Key{nil, {key(1)}} {
+			for _, joint := range []bool{false, true} {
+				for _, before := range []string{"", "alice"} {
+					for name, change := range late {
+						cases++
 						what := fmt.Sprintf("%s, before: %q, joint: %t", name, before, joint)
-						c := oneHour(t, memstore.New(memstore.Config{}), func(cfg *sd.Config) { cfg.Keys = keys })
+						c := oneHour(t, store, by(clock), func(cfg *sd.Config) { cfg.Name, cfg.Keys = fmt.Sprint("c", cases), keys })
 						require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
 						if before != "" {
 							login(t, c, "id", before)
@@ -55,7 +55,7 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 						err = tx.Commit(t.Context())
 						if before == "alice" && (name == "subject" || name == "no one's") {
 							require.ErrorIs(t, err, sd.ErrConflict, what) // what it replaces is encrypted anew
-							return
+							continue
 						}
 						require.NoError(t, err, what)
 						last := first
@@ -91,11 +91,11 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 						for _, id := range []string{"id", first, last} {
 							require.False(t, want != "" && visit(t, c, id), what)
 						}
-					})
+					}
 				}
 			}
 		}
-	}
+	})
 }
 
 func TestARevokedSessionIsNotReachedByTheIDBeforeIt(t *testing.T) {
