@@ -42,6 +42,11 @@ mutate: ## break the source in many small ways; a named test must find each
 mutate-table: ## write the list of those breakages into docs/guarantees.md
 	@cd proof && go run ./mutate -write
 
+.PHONY: rotate
+rotate: ## one visitor at 16 requests at a time, with a new session id every 100 ms, over memcached, for T [T=60s]
+	@scripts/test-needs
+	@go test -count=1 -v -timeout 0 -run '^TestRotationUnderParallelRequestsOverMemcached$$' ./sessionhttp -rotation $(T)
+
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, and the rules of who imports whom
 	@unformatted=$$($(TOOL) gofumpt -l .); \

@@ -61,6 +61,11 @@ func TestRule25_EachFaultIsFound(t *testing.T) {
 		"codec that poses as JSON":        {Codec: codecWithID{sd.JSON(), 2}},
 		"reserved codec":                  {Codec: codecWithID{sd.JSON(), 127}},
 		"huge MaxSize":                    {MaxSize: math.MaxInt32 + 1},
+		"negative RenewEvery":             {RenewEvery: -1},
+		"negative RenewGrace":             {RenewGrace: -1},
+		"more renewals than are followed": {RenewEvery: time.Second, RenewGrace: 256*time.Second + 1},
+		"unknown List":                    {List: sd.ListEmpty + 1},
+		"negative List":                   {List: -1},
 	} {
 		_, err := sd.NewContainer(newWire(), cfg)
 		require.ErrorIs(t, err, sd.ErrInvalid, name)
@@ -83,6 +88,8 @@ func TestRule25_WhatIsAllowedIsAccepted(t *testing.T) {
 		"huge times":             {Timeout: math.MaxInt64, Resolution: math.MaxInt64 - 1, Lifetime: math.MaxInt64},
 		"user's codec":           {Codec: codecWithID{sd.JSON(), 128}},
 		"last codec":             {Codec: codecWithID{sd.JSON(), 255}},
+		"all that is followed":   {RenewEvery: time.Second, RenewGrace: 256 * time.Second},
+		"rare renewals":          {RenewEvery: math.MaxInt64, RenewGrace: math.MaxInt64},
 		"largest":                {MaxSize: math.MaxInt32, CommitTimeout: math.MaxInt64, Attempts: math.MaxInt},
 	} {
 		if name == "tiny timeout" {
@@ -114,6 +121,10 @@ func TestRule25_DefaultsAreAsDocumented(t *testing.T) {
 			require.ErrorIs(t, err, sd.ErrTooLarge)
 		}
 	}
+
+	require.Equal(t, 30*time.Second, c.Config().RenewGrace)
+	often := container(t, newWire(), sd.Config{RenewEvery: time.Millisecond})
+	require.Equal(t, 256*time.Millisecond, often.Config().RenewGrace, "as many renewals as are followed")
 
 	none := container(t, newWire(), sd.Config{Timeout: sd.NoTimeout, Now: clock.Now})
 	_, s = begin(t, none, "id")

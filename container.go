@@ -25,7 +25,7 @@ type Config struct {
 	Resolution time.Duration  // last access is recorded at most this often; default Timeout/12 (5 min under NoTimeout); shorter than Timeout
 	Lifetime   time.Duration  // absolute lifetime from creation, whatever the use (OWASP session management: absolute timeout); 0: none
 	RenewEvery time.Duration  // a session is given a new id when it is used, not by View, this long after it got the last; 0: never
-	RenewGrace time.Duration  // how long the old id leads to the new one then; default 30 s
+	RenewGrace time.Duration  // how long the old id leads to the new one then, at most 256 times RenewEvery; default 30 s, or that
 	Codec      Codec          // of values; default MessagePack
 	Keys       []Key          // what is stored is sealed with the first and opened with any; none: stored in clear
 	Conflict   ConflictPolicy // default Merge
@@ -136,6 +136,9 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	cfg.Keys = nil // only what was made of them is kept
 	setDefaults(&cfg)
 	checkLimit(&cfg, fault)
+	if cfg.RenewEvery > 0 && cfg.RenewGrace > mostGrace(cfg.RenewEvery) {
+		fault("RenewGrace is more than %d times RenewEvery", maxForwards)
+	}
 	if cfg.Timeout > 0 && cfg.Resolution >= cfg.Timeout {
 		fault("Resolution %v is not shorter than Timeout %v", cfg.Resolution, cfg.Timeout)
 	}
@@ -148,6 +151,15 @@ func NewContainer(store Store, cfg Config) (*Container, error) {
 	}
 	c.subjects = newSubjects(c)
 	return c, nil
+}
+
+// mostGrace is the longest grace period in which an id has no more than
+// maxForwards periodic renewals behind it.
+func mostGrace(every time.Duration) time.Duration {
+	if every > math.MaxInt64/maxForwards {
+		return math.MaxInt64
+	}
+	return maxForwards * every
 }
 
 func setDefaults(cfg *Config) {
@@ -168,6 +180,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.RenewGrace == 0 {
 		cfg.RenewGrace = defaultRenewGrace
+		if cfg.RenewEvery > 0 {
+			cfg.RenewGrace = min(cfg.RenewGrace, mostGrace(cfg.RenewEvery))
+		}
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts

@@ -28,8 +28,9 @@ const (
 	sectionForward = 3
 	forwardHead    = 8 + 12
 
-	// maxForwards bounds how many renewals behind an id may be.
-	maxForwards = 16
+	// maxForwards bounds how many renewals behind an id may be. A grace period
+	// holds no more periodic ones.
+	maxForwards = 256
 )
 
 type forward struct {

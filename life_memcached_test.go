@@ -2,7 +2,6 @@ package sessiondata_test
 
 import (
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,18 +10,13 @@ import (
 
 	sd "github.com/seed-ad7f1900/sessiondata"
 	"github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
-	"github.com/seed-ad7f1900/sessiondata/memcachestore"
 )
 
 // Events, listing and values that end, over a memcached that evicts nothing but
 // forgets what it holds when it is restarted.
 func TestLifeOverMemcached(t *testing.T) {
 	server := memcachedtest.Start(t)
-	store, err := memcachestore.New(memcachestore.Config{
-		Servers: []string{server.Addr()}, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	store := appServer(t, server)
 	var ahead atomic.Int64 // how far the container's clock is before the server's
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	c, log := traced(t, store, sd.Config{Name: "c", Now: now})

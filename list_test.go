@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -80,11 +79,10 @@ func TestListShowsEachSessionReadOnly(t *testing.T) {
 }
 
 func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Name: "c", Timeout: time.Hour})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, log := traced(t, store, sd.Config{Now: clock.Now, Name: "c", Timeout: time.Hour})
 		for _, name := range []string{"c2", "c.x", "c-", "d"} {
-			other, err := sd.NewContainer(store, sd.Config{Name: name})
+			other, err := sd.NewContainer(store, sd.Config{Now: clock.Now, Name: name})
 			require.NoError(t, err)
 			require.NoError(t, other.Update(t.Context(), "v", setIn("p", "k", name)))
 		}
@@ -93,7 +91,7 @@ func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
 		}
 		require.Empty(t, listing(t, c))
 		require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", "old")))
-		time.Sleep(time.Hour + 5*time.Minute + time.Second)
+		clock.move(time.Hour + 5*time.Minute + time.Second)
 		require.NoError(t, c.Update(t.Context(), "young", setIn("p", "k", "young")))
 		log.take()
 		all := listing(t, c)
@@ -107,42 +105,43 @@ func TestListShowsNothingOfOthersNorWhatHasExpired(t *testing.T) {
 }
 
 func TestListGoesOnBehindASessionThatCannotBeRead(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{Name: "c"})
-	require.NoError(t, c.Update(t.Context(), "corrupt", setIn("p", "k", 1)))
-	damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
-	corrupt := log.loads[0].Session
-	require.NoError(t, c.Update(t.Context(), "good", setIn("p", "k", 1)))
-	newer := "c:" + strings.Repeat("A", 43)
-	require.NoError(t, store.Add(t.Context(), newer, append([]byte("\x89SDS\x02\x02"), make([]byte, 100)...), 0))
-	log.take()
-	good, bad := 0, map[sd.SessionRef]error{}
-	for s, err := range c.All(t.Context()) {
-		require.NotNil(t, s)
-		if err == nil {
-			good++
-			continue
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{Name: "c"})
+		require.NoError(t, c.Update(t.Context(), "corrupt", setIn("p", "k", 1)))
+		damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+		corrupt := log.loads[0].Session
+		require.NoError(t, c.Update(t.Context(), "good", setIn("p", "k", 1)))
+		newer := "c:" + strings.Repeat("A", 43)
+		require.NoError(t, store.Add(t.Context(), newer, append([]byte("\x89SDS\x02\x02"), make([]byte, 100)...), 0))
+		log.take()
+		good, bad := 0, map[sd.SessionRef]error{}
+		for s, err := range c.All(t.Context()) {
+			require.NotNil(t, s)
+			if err == nil {
+				good++
+				continue
+			}
+			bad[s.Ref()] = err
+			require.Positive(t, s.Size())
+			require.Zero(t, s.Created())
+			require.Zero(t, s.LastAccess())
+			require.Zero(t, s.Deadline())
+			require.Empty(t, s.Packages())
+			require.False(t, s.Sealed())
+			require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrNotSupported)
+			for range s.Values("p") {
+				t.Fatal("values of what could not be read")
+			}
 		}
-		bad[s.Ref()] = err
-		require.Positive(t, s.Size())
-		require.Zero(t, s.Created())
-		require.Zero(t, s.LastAccess())
-		require.Zero(t, s.Deadline())
-		require.Empty(t, s.Packages())
-		require.False(t, s.Sealed())
-		require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrNotSupported)
-		for range s.Values("p") {
-			t.Fatal("values of what could not be read")
+		require.Equal(t, 1, good)
+		require.Len(t, bad, 2)
+		require.ErrorIs(t, bad[corrupt], sd.ErrCorrupt)
+		require.Equal(t, []string{"corrupt", "corrupt"}, log.take())
+		delete(bad, corrupt)
+		for _, err := range bad {
+			require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
 		}
-	}
-	require.Equal(t, 1, good)
-	require.Len(t, bad, 2)
-	require.ErrorIs(t, bad[corrupt], sd.ErrCorrupt)
-	require.Equal(t, []string{"corrupt", "corrupt"}, log.take())
-	delete(bad, corrupt)
-	for _, err := range bad {
-		require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
-	}
+	})
 }
 
 // The listing sees of a transaction over several sessions what any reader sees:
@@ -229,17 +228,17 @@ func (l listable) Keys(ctx context.Context, prefix string) iter.Seq2[sd.KeyInfo,
 }
 
 func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
 		plain := sealing(t, store, "c")
 		require.NoError(t, plain.Update(t.Context(), "plain", setTo("in clear")))
-		c := sealing(t, store, "c", key(1))
+		ring := []sd.Key{key(1)}
+		c := sealing(t, store, "c", ring...)
 		require.NoError(t, c.Update(t.Context(), "sealed", setTo("secret")))
 		for _, c := range []*sd.Container{c, plain} {
 			sealed := 0
 			for _, s := range listing(t, c) {
 				require.Positive(t, s.Size())
-				require.Equal(t, time.Now().Add(time.Hour+10*time.Minute).UnixNano(), s.Expires().UnixNano())
+				require.WithinDuration(t, time.Now().Add(time.Hour+10*time.Minute), s.Expires(), time.Minute)
 				var v string
 				err := s.Get("package name", "key name", &v)
 				if !s.Sealed() {
@@ -258,7 +257,7 @@ func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
 		// Also within a transaction over several, wherever its client dies.
 		for k := 1; k < 8; k++ {
 			faulty := storetest.NewFaulty(store, storetest.FaultConfig{Shared: true, Plan: map[int]storetest.Fault{k: storetest.DieAfter}})
-			f := sealing(t, faulty, "c", key(1))
+			f := container(t, faulty, sd.Config{Name: "c", Keys: ring, CommitTimeout: 100 * time.Millisecond})
 			tx := sd.Begin()
 			for _, id := range []string{"a", "b", "c"} {
 				s, err := f.Session(t.Context(), tx, fmt.Sprint(id, k))
@@ -270,128 +269,6 @@ func TestListShowsOfSealedSessionsWhatTheStoreKnows(t *testing.T) {
 			require.Zero(t, (n-2)%3, "%d sessions beside the two", n-2)
 		}
 	})
-}
-
-func TestListOfAStoreThatCannotListIsAnErrorOrEmptyWithOneWarning(t *testing.T) {
-	inner := memstore.New(memstore.Config{})
-	for name, store := range map[string]sd.Store{
-		"no Lister":                struct{ sd.Store }{inner},
-		"a Lister that is not one": storetest.NewFaulty(struct{ sd.Store }{inner}, storetest.FaultConfig{}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, err := sd.NewContainer(store, sd.Config{})
-			require.NoError(t, err)
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-			n := 0
-			for s, err := range c.All(t.Context()) {
-				n++
-				require.Nil(t, s)
-				require.ErrorIs(t, err, sd.ErrNotSupported)
-			}
-			require.Equal(t, 1, n)
-
-			var logged bytes.Buffer
-			before := slog.Default()
-			slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
-			defer slog.SetDefault(before)
-			c, err = sd.NewContainer(store, sd.Config{List: sd.ListEmpty})
-			require.NoError(t, err)
-			for range 3 {
-				require.Empty(t, listing(t, c))
-			}
-			require.Equal(t, 1, strings.Count(logged.String(), "cannot list"))
-			require.Contains(t, logged.String(), "level=WARN")
-		})
-	}
-	_, err := sd.NewContainer(inner, sd.Config{List: sd.ListEmpty + 1})
-	require.ErrorIs(t, err, sd.ErrInvalid)
-	require.ErrorContains(t, err, "List is not a policy")
-}
-
-// lists is a listing that a test has made up.
-type lists func(yield func(sd.KeyInfo, error) bool)
-
-func (l lists) Keys(context.Context, string) iter.Seq2[sd.KeyInfo, error] {
-	return iter.Seq2[sd.KeyInfo, error](l)
-}
-
-func TestListThatFailsHalfWaySaysSoUnderEitherPolicy(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	for _, failure := range []error{sd.ErrNotSupported, sd.ErrUnavailable, errors.New("no error of the library")} {
-		half := lists(func(yield func(sd.KeyInfo, error) bool) {
-			for info := range store.Keys(t.Context(), "") {
-				if !yield(info, nil) {
-					return
-				}
-			}
-			yield(sd.KeyInfo{}, failure)
-		})
-		for _, policy := range []sd.ListPolicy{sd.ListError, sd.ListEmpty} {
-			c, err := sd.NewContainer(&listable{store, half}, sd.Config{List: policy})
-			require.NoError(t, err)
-			var errs []error
-			for _, err := range c.All(t.Context()) {
-				errs = append(errs, err)
-			}
-			require.Len(t, errs, 2)
-			require.NoError(t, errs[0])
-			require.ErrorIs(t, errs[1], failure)
-			if !errors.Is(failure, sd.ErrNotSupported) {
-				require.ErrorIs(t, errs[1], sd.ErrUnavailable)
-			}
-		}
-	}
-}
-
-func TestListEndsWithItsContextItsConsumerOrItsContainer(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	for i := range 5 {
-		require.NoError(t, c.Update(t.Context(), id(i), setIn("p", "k", i)))
-	}
-	n := 0
-	for _, err := range c.All(t.Context()) {
-		require.NoError(t, err)
-		if n++; n == 2 {
-			break
-		}
-	}
-	require.Equal(t, 2, n)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var last error
-	n = 0
-	for s, err := range c.All(ctx) {
-		n++
-		cancel()
-		if last = err; s == nil {
-			break
-		}
-	}
-	require.Equal(t, 2, n)
-	require.ErrorIs(t, last, context.Canceled)
-
-	// A store that goes on listing does not keep it.
-	endless := lists(func(yield func(sd.KeyInfo, error) bool) {
-		for yield(sd.KeyInfo{Key: "session:" + strings.Repeat("A", 43)}, nil) {
-		}
-	})
-	e, err := sd.NewContainer(&listable{store, endless}, sd.Config{})
-	require.NoError(t, err)
-	for _, err := range e.All(ctx) {
-		require.ErrorIs(t, err, context.Canceled)
-	}
-
-	require.NoError(t, c.Close())
-	for s, err := range c.All(t.Context()) {
-		require.Nil(t, s)
-		require.ErrorIs(t, err, sd.ErrClosed)
-	}
 }
 
 func TestListLeavesOutWhatHasGoneMeanwhileAndTellsWhatCannotBeRead(t *testing.T) {
@@ -418,16 +295,17 @@ func TestListLeavesOutWhatHasGoneMeanwhileAndTellsWhatCannotBeRead(t *testing.T)
 }
 
 func TestListShowsWhatACodecOfAnotherContainerHasStored(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{Codec: foreignCodec{sd.JSON()}})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	other, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	s := listing(t, other)[0]
-	require.Equal(t, []string{"p"}, s.Packages())
-	require.NotZero(t, s.Created())
-	require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrUnsupportedVersion)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Codec: foreignCodec{sd.JSON()}})
+		require.NoError(t, err)
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		other, err := sd.NewContainer(store, sd.Config{})
+		require.NoError(t, err)
+		s := listing(t, other)[0]
+		require.Equal(t, []string{"p"}, s.Packages())
+		require.NotZero(t, s.Created())
+		require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrUnsupportedVersion)
+	})
 }
 
 type foreignCodec struct{ sd.Codec }
@@ -435,12 +313,14 @@ type foreignCodec struct{ sd.Codec }
 func (foreignCodec) ID() uint8 { return 200 }
 
 func TestListTellsDeadlinesThatAreNone(t *testing.T) {
-	c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Timeout: sd.NoTimeout})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	s := listing(t, c)[0]
-	require.Zero(t, s.Deadline())
-	require.Zero(t, s.Expires())
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Timeout: sd.NoTimeout})
+		require.NoError(t, err)
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		s := listing(t, c)[0]
+		require.Zero(t, s.Deadline())
+		require.Zero(t, s.Expires())
+	})
 }
 
 func ExampleContainer_All() {

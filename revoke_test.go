@@ -16,50 +16,50 @@ import (
 
 func TestRevokeEndsTheListedAtOnceAndLeavesTheOthers(t *testing.T) {
 	for _, keys := range [][]sd.Key{nil, {key(1)}} {
-		store := memstore.New(memstore.Config{})
-		sealed := func(cfg *sd.Config) { cfg.Keys = keys }
-		c, other := oneHour(t, store, sealed), oneHour(t, store, sealed)
-		for _, id := range []string{"a1", "a2", "a3"} {
-			login(t, c, id, "alice")
-			require.True(t, visit(t, other, id))
-		}
-		login(t, c, "b1", "bob")
-		require.NoError(t, c.Update(t.Context(), "nobody", setTo("v")))
-		tx := sd.Begin()
-		slow, err := other.Session(t.Context(), tx, "a1")
-		require.NoError(t, err)
-		require.NoError(t, slow.Pkg("p").Set("k", 1))
+		overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+			sealed := func(cfg *sd.Config) { cfg.Keys = keys }
+			c, other := oneHour(t, store, sealed), oneHour(t, store, sealed)
+			for _, id := range []string{"a1", "a2", "a3"} {
+				login(t, c, id, "alice")
+				require.True(t, visit(t, other, id))
+			}
+			login(t, c, "b1", "bob")
+			require.NoError(t, c.Update(t.Context(), "nobody", setTo("v")))
+			tx := sd.Begin()
+			slow, err := other.Session(t.Context(), tx, "a1")
+			require.NoError(t, err)
+			require.NoError(t, slow.Pkg("p").Set("k", 1))
 
-		require.NoError(t, c.Revoke(t.Context(), "shop", "alice", c.Ref("a3")))
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		for id, accepted := range map[string]bool{"a1": false, "a2": false, "a3": true, "b1": true} {
-			require.Equal(t, accepted, visit(t, c, id), id)
-			require.Equal(t, accepted, visit(t, other, id), id)
-		}
-		require.Equal(t, []string{"a3"}, labels(t, c, "alice"))
-		require.Equal(t, []string{"b1"}, labels(t, other, "bob"))
-		v, err := get(t, c, "nobody")
-		require.NoError(t, err)
-		require.Equal(t, "v", v)
-		login(t, c, "a4", "alice")
-		require.True(t, visit(t, c, "a4"), "a login after the revocation")
-		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
-		require.False(t, visit(t, c, "a3"), "spared once, not for ever")
-		require.False(t, visit(t, c, "a4"))
+			require.NoError(t, c.Revoke(t.Context(), "shop", "alice", c.Ref("a3")))
+			require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
+			for id, accepted := range map[string]bool{"a1": false, "a2": false, "a3": true, "b1": true} {
+				require.Equal(t, accepted, visit(t, c, id), id)
+				require.Equal(t, accepted, visit(t, other, id), id)
+			}
+			require.Equal(t, []string{"a3"}, labels(t, c, "alice"))
+			require.Equal(t, []string{"b1"}, labels(t, other, "bob"))
+			v, err := get(t, c, "nobody")
+			require.NoError(t, err)
+			require.Equal(t, "v", v)
+			login(t, c, "a4", "alice")
+			require.True(t, visit(t, c, "a4"), "a login after the revocation")
+			require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
+			require.False(t, visit(t, c, "a3"), "spared once, not for ever")
+			require.False(t, visit(t, c, "a4"))
+		})
 	}
 }
 
 func TestRevokedSessionsReadAsAbsentAndTheirIDsCanBeUsedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store), oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock)), oneHour(t, store, by(clock))
 		for _, id := range []string{"id", "existing"} {
 			require.NoError(t, c.Update(t.Context(), id, setTo("secret")))
 			login(t, c, id, "alice")
 		}
 		loseIndexes(t, store)
 		require.NoError(t, other.Revoke(t.Context(), "shop", "alice"))
-		time.Sleep(5 * time.Minute)
+		clock.move(5 * time.Minute)
 		_, err := c.Existing(t.Context(), sd.Begin(), "existing")
 		require.ErrorIs(t, err, sd.ErrNotFound)
 		// Two that met it before either wrote do not fall back to it.
@@ -82,10 +82,9 @@ func TestRevokedSessionsReadAsAbsentAndTheirIDsCanBeUsedAgain(t *testing.T) {
 
 // A session that was found revoked and could not be removed is not merged into.
 func TestARevokedSessionIsReplacedWholeWhenAWriterTouchesItMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 		store := &tally{Store: inner}
-		c, other, stale := oneHour(t, store), oneHour(t, inner), oneHour(t, inner)
+		c, other, stale := oneHour(t, store, by(clock)), oneHour(t, inner, by(clock)), oneHour(t, inner, by(clock))
 		login(t, c, "id", "alice")
 		require.True(t, visit(t, stale, "id"))
 		loseIndexes(t, inner)
@@ -95,7 +94,7 @@ func TestARevokedSessionIsReplacedWholeWhenAWriterTouchesItMeanwhile(t *testing.
 		require.NoError(t, err)
 		require.False(t, old.IsNew(), "within the resolution, elsewhere")
 		require.NoError(t, old.Pkg("p").Set("old", 1))
-		time.Sleep(5 * time.Minute)
+		clock.move(5 * time.Minute)
 		store.on = func(op, _ string) error {
 			if op == "delete" {
 				return sd.ErrUnavailable
@@ -119,9 +118,8 @@ func TestARevokedSessionIsReplacedWholeWhenAWriterTouchesItMeanwhile(t *testing.
 }
 
 func TestWhatTheListMissesEndsWithinOneResolution(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store), oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock)), oneHour(t, store, by(clock))
 		for _, id := range []string{"a", "b"} {
 			login(t, c, id, "alice")
 		}
@@ -130,7 +128,7 @@ func TestWhatTheListMissesEndsWithinOneResolution(t *testing.T) {
 		require.Empty(t, labels(t, c, "alice"))
 		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
 		require.False(t, visit(t, c, "a"), "at once where it was called")
-		time.Sleep(5 * time.Minute)
+		clock.move(5 * time.Minute)
 		require.False(t, visit(t, other, "b"))
 		require.False(t, visit(t, other, "a"))
 	})
@@ -139,17 +137,16 @@ func TestWhatTheListMissesEndsWithinOneResolution(t *testing.T) {
 // The epoch of an index that was lost comes back with a session that was made
 // under it.
 func TestAnEpochThatWasLostComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c := oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
 		login(t, c, "old", "alice")
 		loseIndexes(t, store)
 		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
 		login(t, c, "new", "alice")
 		loseIndexes(t, store)
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		require.True(t, visit(t, c, "new"))
-		fresh := oneHour(t, store)
+		fresh := oneHour(t, store, by(clock))
 		require.False(t, visit(t, fresh, "old"))
 		require.True(t, visit(t, fresh, "new"))
 	})
@@ -157,11 +154,10 @@ func TestAnEpochThatWasLostComesBack(t *testing.T) {
 
 func TestALoginAtTheSameMomentEndsWithinOneResolution(t *testing.T) {
 	for _, ahead := range []time.Duration{0, -time.Minute, time.Minute} { // of the server that logs in
-		synctest.Test(t, func(t *testing.T) {
-			inner := memstore.New(memstore.Config{})
+		overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 			store := &tally{Store: inner}
-			clock := func(cfg *sd.Config) { cfg.Now = func() time.Time { return time.Now().Add(ahead) } }
-			c, other := oneHour(t, store, clock), oneHour(t, inner)
+			fast := func(cfg *sd.Config) { cfg.Now = func() time.Time { return clock.Now().Add(ahead) } }
+			c, other := oneHour(t, store, fast), oneHour(t, inner, by(clock))
 			store.on = func(op, key string) error {
 				if op == "add" && !isIndex(key) { // listed, not written yet
 					require.NoError(t, other.Revoke(t.Context(), "shop", "alice"))
@@ -170,7 +166,7 @@ func TestALoginAtTheSameMomentEndsWithinOneResolution(t *testing.T) {
 			}
 			login(t, c, "id", "alice")
 			store.on = nil
-			time.Sleep(5 * time.Minute)
+			clock.move(5 * time.Minute)
 			require.False(t, visit(t, c, "id"))
 			require.False(t, visit(t, other, "id"))
 			require.Empty(t, labels(t, other, "alice"))
@@ -184,10 +180,9 @@ func TestALoginAtTheSameMomentEndsWithinOneResolution(t *testing.T) {
 // made again; those who logged in meanwhile stay.
 func TestARevocationWhoseReplyIsLostHurtsNobodyWhoCameAfterIt(t *testing.T) {
 	for _, evict := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			inner := memstore.New(memstore.Config{})
+		overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 			store := &tally{Store: inner}
-			c, other := oneHour(t, store), oneHour(t, inner)
+			c, other := oneHour(t, store, by(clock)), oneHour(t, inner, by(clock))
 			login(t, other, "old", "alice")
 			const n = 20 // more than the index names of the commits before
 			store.swapped = func(key string) error {
@@ -201,12 +196,12 @@ func TestARevocationWhoseReplyIsLostHurtsNobodyWhoCameAfterIt(t *testing.T) {
 				if evict {
 					loseIndexes(t, inner)
 				}
-				time.Sleep(time.Second)
+				clock.move(time.Second)
 				return errors.New("lost")
 			}
 			require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
 			require.Nil(t, store.swapped)
-			time.Sleep(5 * time.Minute)
+			clock.move(5 * time.Minute)
 			require.False(t, visit(t, c, "old"))
 			for i := range n {
 				require.True(t, visit(t, c, fmt.Sprint(i)))
@@ -216,125 +211,25 @@ func TestARevocationWhoseReplyIsLostHurtsNobodyWhoCameAfterIt(t *testing.T) {
 }
 
 func TestALoginWhileRevokeRemovesIsNotHurt(t *testing.T) {
-	inner := memstore.New(memstore.Config{})
-	store := &tally{Store: inner}
-	c, other := oneHour(t, store), oneHour(t, inner)
-	login(t, c, "id", "alice")
-	once := false
-	store.on = func(op, key string) error {
-		if op == "delete" && !isIndex(key) && !once {
-			once = true
-			// The old session logs out, and in again under the same id.
-			require.NoError(t, other.Update(t.Context(), "id", func(s *sd.Session) error { return s.Destroy() }))
-			login(t, other, "id", "alice")
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &tally{Store: inner}
+		c, other := oneHour(t, store), oneHour(t, inner)
+		login(t, c, "id", "alice")
+		once := false
+		store.on = func(op, key string) error {
+			if op == "delete" && !isIndex(key) && !once {
+				once = true
+				// The old session logs out, and in again under the same id.
+				require.NoError(t, other.Update(t.Context(), "id", func(s *sd.Session) error { return s.Destroy() }))
+				login(t, other, "id", "alice")
+			}
+			return nil
 		}
-		return nil
-	}
-	require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
-	require.True(t, once)
-	require.True(t, visit(t, oneHour(t, inner), "id"))
-	require.Equal(t, []string{"id"}, labels(t, c, "alice"))
-}
-
-func TestRevokeSparesTheSessionThatAsksForIt(t *testing.T) {
-	for name, before := range map[string]func(*sd.Session) error{
-		"as it is": func(*sd.Session) error { return nil },
-		"renewed":  func(s *sd.Session) error { _, err := s.Renew(); return err },
-		"changed":  func(s *sd.Session) error { return s.Pkg("p").Set("k", 1) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store := memstore.New(memstore.Config{})
-				c, other := oneHour(t, store), oneHour(t, store)
-				login(t, c, "mine", "alice")
-				login(t, c, "theirs", "alice")
-				id := ""
-				require.NoError(t, c.Update(t.Context(), "mine", func(s *sd.Session) error {
-					require.NoError(t, before(s))
-					id = s.ID()
-					return c.Revoke(t.Context(), "shop", "alice", s.Ref())
-				}))
-				for range 20 { // it stays, through many resolutions
-					require.True(t, visit(t, other, id))
-					require.NoError(t, c.Update(t.Context(), id, func(s *sd.Session) error {
-						return s.Pkg("p").Set("at", time.Now())
-					}))
-					require.Equal(t, []string{"mine"}, labels(t, c, "alice"))
-					time.Sleep(fiveMinutes)
-				}
-				require.False(t, visit(t, other, "theirs"))
-				// Once it has been written it does not need its entry any more.
-				login(t, c, "newer", "alice")
-				loseIndexes(t, store)
-				time.Sleep(fiveMinutes)
-				require.True(t, visit(t, c, "newer"), "it brings the epoch back")
-				require.True(t, visit(t, oneHour(t, store), id))
-			})
-		})
-	}
-}
-
-func TestASessionThatIsNotListedCanBeSpared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c := oneHour(t, store)
-		login(t, c, "mine", "alice")
-		login(t, c, "theirs", "alice")
-		loseIndexes(t, store)
-		require.NoError(t, c.Revoke(t.Context(), "shop", "alice", c.Ref("mine"), c.Ref("no session")))
-		require.Empty(t, labels(t, c, "alice"))
-		require.True(t, visit(t, c, "mine"))
-		require.False(t, visit(t, c, "theirs"))
-		time.Sleep(fiveMinutes)
-		require.True(t, visit(t, c, "mine"))
-		require.Equal(t, []string{"mine"}, labels(t, c, "alice"))
+		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
+		require.True(t, once)
+		require.True(t, visit(t, oneHour(t, inner), "id"))
+		require.Equal(t, []string{"id"}, labels(t, c, "alice"))
 	})
-}
-
-func TestALoginMayRevokeAllOthers(t *testing.T) {
-	c := oneHour(t, memstore.New(memstore.Config{}))
-	login(t, c, "old", "alice")
-	id := ""
-	require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
-		s, err := c.New(t.Context(), tx)
-		require.NoError(t, err)
-		require.NoError(t, loginAs("alice", "new")(s))
-		id = s.ID()
-		return c.Revoke(t.Context(), "shop", "alice", s.Ref())
-	}))
-	require.Equal(t, []string{"new"}, labels(t, c, "alice"))
-	require.True(t, visit(t, c, id))
-	require.False(t, visit(t, c, "old"))
-}
-
-func TestRevokeOneEndsOneSession(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, other := oneHour(t, store), oneHour(t, store)
-	for _, id := range []string{"a", "b"} {
-		login(t, c, id, "alice")
-		require.True(t, visit(t, other, id))
-	}
-	login(t, c, "bob's", "bob")
-	require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("bob's")), sd.ErrNotFound)
-	require.NoError(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("a")))
-	require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("a")), sd.ErrNotFound)
-	require.False(t, visit(t, other, "a"))
-	require.True(t, visit(t, other, "b"))
-	require.True(t, visit(t, other, "bob's"))
-	require.Equal(t, []string{"b"}, labels(t, other, "alice"))
-
-	// One that is not there any more.
-	infos, err := c.Sessions(t.Context(), "shop", "alice")
-	require.NoError(t, err)
-	require.Equal(t, c.Ref("b"), infos[0].Ref)
-	for info, err := range store.Keys(t.Context(), "c:") {
-		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndDelete(t.Context(), info.Key, item.Version))
-	}
-	require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", infos[0].Ref), sd.ErrNotFound)
-	require.Empty(t, labels(t, c, "alice"))
 }
 
 // The index lives as long as the longest-lived session that it may have to end.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,9 +40,8 @@ func whereIs(t *testing.T, c *sd.Container, id string) string {
 
 func TestWithinTheGraceTheOldIDLeadsToTheRenewedSession(t *testing.T) {
 	for _, keys := range [][]sd.Key{nil, {key(1)}} {
-		synctest.Test(t, func(t *testing.T) {
-			store := memstore.New(memstore.Config{})
-			c := sealing(t, store, "c", keys...)
+		overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+			c := container(t, store, sd.Config{Keys: keys, Now: clock.Now})
 			set(t, c, "old", "p", "k", "v")
 			next := renewAfter(t, c, "old", 10*time.Second)
 			require.NotContains(t, string(dump(t, store)), next, "the new id is in the store")
@@ -64,7 +61,7 @@ func TestWithinTheGraceTheOldIDLeadsToTheRenewedSession(t *testing.T) {
 			require.Same(t, a, b)
 			require.NoError(t, tx.Rollback())
 
-			time.Sleep(10*time.Second + 1)
+			clock.move(10*time.Second + 1)
 			require.Empty(t, whereIs(t, c, "old"))
 			require.Equal(t, next, whereIs(t, c, next))
 			set(t, c, "old", "p", "k", "another session")
@@ -74,105 +71,144 @@ func TestWithinTheGraceTheOldIDLeadsToTheRenewedSession(t *testing.T) {
 }
 
 func TestAtGraceZeroTheOldIDIsDead(t *testing.T) {
-	c := sealing(t, memstore.New(memstore.Config{}), "c")
-	set(t, c, "old", "p", "k", "v")
-	next := renewAfter(t, c, "old", 0)
-	require.Empty(t, whereIs(t, c, "old"))
-	require.Equal(t, next, whereIs(t, c, next))
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c := container(t, store)
+		set(t, c, "old", "p", "k", "v")
+		next := renewAfter(t, c, "old", 0)
+		require.Empty(t, whereIs(t, c, "old"))
+		require.Equal(t, next, whereIs(t, c, next))
 
-	tx, s := begin(t, c, next)
-	_, err := s.RenewAfter(-1)
-	require.ErrorIs(t, err, sd.ErrInvalid)
-	require.Equal(t, sd.Unmodified, s.Status())
-	require.NoError(t, tx.Rollback())
+		before := everything(t, store)
+		tx, s := begin(t, c, next)
+		_, err := s.RenewAfter(-1)
+		require.ErrorIs(t, err, sd.ErrInvalid)
+		require.ErrorContains(t, err, "grace")
+		require.Equal(t, sd.Unmodified, s.Status())
+		require.Equal(t, next, s.ID())
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, before, everything(t, store))
+	})
 }
 
 func TestAWriterInFlightUnderTheOldIDKeepsItsChange(t *testing.T) {
-	c := sealing(t, memstore.New(memstore.Config{}), "c")
-	set(t, c, "old", "p", "k", 1)
-	tx, s := begin(t, c, "old")
-	require.NoError(t, s.Pkg("p").Set("in flight", 2))
-	next := renewAfter(t, c, "old", time.Minute)
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, next, s.ID(), "the writer learns the new id")
-	require.Equal(t, map[string]map[string]any{"p": {"k": int64(1), "in flight": int64(2)}}, stored(t, c, next))
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c := container(t, store)
+		set(t, c, "old", "p", "k", 1)
+		tx, s := begin(t, c, "old")
+		require.NoError(t, s.Pkg("p").Set("in flight", 2))
+		next := renewAfter(t, c, "old", time.Minute)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, next, s.ID(), "the writer learns the new id")
+		require.Equal(t, map[string]map[string]any{"p": {"k": int64(1), "in flight": int64(2)}}, stored(t, c, next))
 
-	// And Destroy under the old id ends the session.
-	tx, s = begin(t, c, "old")
-	require.NoError(t, s.Destroy())
-	after := renewAfter(t, c, next, time.Minute)
-	require.NoError(t, tx.Commit(t.Context()))
-	for _, id := range []string{"old", next, after} {
-		require.Empty(t, whereIs(t, c, id))
+		// And Destroy under the old id ends the session.
+		tx, s = begin(t, c, "old")
+		require.NoError(t, s.Destroy())
+		after := renewAfter(t, c, next, time.Minute)
+		require.NoError(t, tx.Commit(t.Context()))
+		for _, id := range []string{"old", next, after} {
+			require.Empty(t, whereIs(t, c, id))
+		}
+	})
+}
+
+// Two that renew at once, and eight.
+func TestParallelRenewalsLeaveOneIDAndNobodyLoggedOut(t *testing.T) {
+	for _, n := range []int{2, 8} {
+		overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+			c := container(t, store)
+			set(t, c, "old", "p", "k", 1)
+			var txs []*sd.Txn
+			var sessions []*sd.Session
+			for i := range n {
+				tx, s := begin(t, c, "old")
+				require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), i))
+				_, err := s.RenewAfter(time.Minute)
+				require.NoError(t, err)
+				txs, sessions = append(txs, tx), append(sessions, s)
+			}
+			together(n, func(i int) {
+				if err := txs[i].Commit(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			live := whereIs(t, c, "old")
+			require.NotEmpty(t, live)
+			for _, s := range sessions {
+				require.Equal(t, live, whereIs(t, c, s.ID()))
+			}
+			require.Len(t, stored(t, c, live)["p"], n+1, "a change was lost")
+			listed := 0
+			for _, err := range c.All(t.Context()) {
+				require.NoError(t, err)
+				listed++
+			}
+			require.Equal(t, 1, listed, "one session is left")
+		})
 	}
 }
 
-func TestParallelRenewalsLeaveOneIDAndNobodyLoggedOut(t *testing.T) {
-	c := sealing(t, memstore.New(memstore.Config{}), "c")
-	set(t, c, "old", "p", "k", 1)
-	const n = 8
-	var txs []*sd.Txn
-	var sessions []*sd.Session
-	for i := range n {
+// Whoever was away for as many renewals as the grace period can hold arrives.
+func TestAnIDOfManyRenewalsAgoStillLeadsToTheSession(t *testing.T) {
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		const most = 256
+		c := container(t, store, sd.Config{RenewEvery: time.Second, RenewGrace: most * time.Second, Now: clock.Now})
+		set(t, c, "old", "p", "n", 0)
+		id := "old"
+		for range most {
+			clock.move(time.Second)
+			update(t, c, id, func(*sd.Session) {})
+			next := whereIs(t, c, id)
+			require.NotEqual(t, id, next)
+			id = next
+		}
+		require.Equal(t, id, whereIs(t, c, "old"))
 		tx, s := begin(t, c, "old")
-		require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), i))
-		_, err := s.RenewAfter(time.Minute)
-		require.NoError(t, err)
-		txs, sessions = append(txs, tx), append(sessions, s)
-	}
-	for _, tx := range txs {
+		require.NoError(t, s.Pkg("p").Set("n", 1))
 		require.NoError(t, tx.Commit(t.Context()))
-	}
-	live := whereIs(t, c, "old")
-	require.NotEmpty(t, live)
-	for _, s := range sessions {
-		require.Equal(t, live, whereIs(t, c, s.ID()))
-	}
-	require.Len(t, stored(t, c, live)["p"], n+1, "a change was lost")
+		require.Equal(t, pkg("p", map[string]any{"n": int64(1)}), stored(t, c, id))
+		clock.move(time.Second)
+		require.Empty(t, whereIs(t, c, "old"), "its grace is over")
+	})
 }
 
 func TestAPeriodicRenewalHappensOncePerPeriod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, err := sd.NewContainer(store, sd.Config{RenewEvery: time.Minute, RenewGrace: 10 * time.Second, Conflict: sd.Merge})
-		require.NoError(t, err)
-		set(t, c, "jar 0", "p", "n", 0)
-		var mu sync.Mutex
-		jar, ids := "jar 0", map[string]bool{"jar 0": true}
-		const requests = 100 // of each browser tab, one every 3 seconds
-		var writes atomic.Int64
-		var wg sync.WaitGroup
-		for tab := range 16 {
-			wg.Go(func() {
-				for i := range requests {
-					mu.Lock()
-					id := jar
-					mu.Unlock()
-					reads := (tab+i)%3 == 0 // a request that only reads renews, too
-					var s *sd.Session
-					err := sd.Retry{Attempts: 100}.Run(t.Context(), func(tx *sd.Txn) (err error) {
-						if s, err = c.Existing(t.Context(), tx, id); err != nil || reads {
-							return err
-						}
-						return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
-					})
-					if err != nil {
-						t.Errorf("a request was anonymous, or failed: %v", err)
-						return
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		cfg := sd.Config{RenewEvery: time.Minute, RenewGrace: 10 * time.Second, Attempts: 1000, CommitTimeout: time.Minute, Now: clock.Now}
+		servers := []*sd.Container{container(t, store, cfg), container(t, store, cfg)}
+		set(t, servers[0], "jar 0", "p", "n", 0)
+		const tabs, rounds = 16, 100 // a round every 3 seconds
+		jar, ids, writes := "jar 0", map[string]bool{"jar 0": true}, 0
+		for round := range rounds {
+			var found [tabs]string
+			together(tabs, func(tab int) {
+				reads := (tab+round)%3 == 0 // a request that only reads renews, too
+				var s *sd.Session
+				err := sd.Retry{Attempts: 1000}.Run(t.Context(), func(tx *sd.Txn) (err error) {
+					if s, err = servers[tab%2].Existing(t.Context(), tx, jar); err != nil || reads {
+						return err
 					}
-					if !reads {
-						writes.Add(1)
-					}
-					mu.Lock()
-					jar, ids[s.ID()] = s.ID(), true
-					mu.Unlock()
-					time.Sleep(3 * time.Second)
+					return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
+				})
+				if err != nil {
+					t.Errorf("a request was anonymous, or failed: %v", err)
+					return
 				}
+				found[tab] = s.ID()
 			})
+			if t.Failed() {
+				return
+			}
+			for tab, id := range found {
+				jar, ids[id] = id, true
+				if (tab+round)%3 != 0 {
+					writes++
+				}
+			}
+			clock.move(3 * time.Second)
 		}
-		wg.Wait()
 		require.Len(t, ids, 1+4, "after 60, 120, 180 and 240 of 297 seconds")
-		require.Equal(t, map[string]map[string]any{"p": {"n": writes.Load()}}, stored(t, c, jar), "a change was lost")
+		require.Equal(t, map[string]map[string]any{"p": {"n": int64(writes)}}, stored(t, servers[0], jar), "a change was lost")
 	})
 }
 

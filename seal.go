@@ -4,10 +4,13 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
+	"sync"
 )
 
 // Sealing. What is stored is encrypted and authenticated with AES-256-GCM (NIST
@@ -30,6 +33,8 @@ import (
 const (
 	flagSealed = 2
 
+	sealInfo = "sessiondata 1\x00"
+
 	sealHead  = 4 + 4 + 12
 	sealTag   = 16
 	sealExtra = sealHead + sealTag
@@ -50,9 +55,29 @@ type Key struct {
 type ring []ringKey
 
 type ringKey struct {
-	id  uint32
-	prk []byte // HKDF's extract of the secret, done once
+	id   uint32
+	macs *sync.Pool // of *expander
 }
+
+// expander derives keys from one key of a ring. Its HMAC is under the HKDF
+// extract of the secret, and keeps what it has hashed of that.
+type expander struct {
+	mac hash.Hash
+	buf []byte
+}
+
+// expand is HKDF-Expand (RFC 5869, 2.3) for a key of one block, its T(1): the
+// HMAC of info and the byte 1.
+func (e *expander) expand(container, id string) []byte {
+	e.buf = append(append(e.buf[:0], sealInfo...), container...)
+	e.buf = append(append(append(e.buf, 0), id...), 1)
+	e.mac.Reset()
+	e.mac.Write(e.buf)
+	e.buf = e.mac.Sum(e.buf[:0])
+	return e.buf
+}
+
+var sealRoom [sealExtra]byte
 
 // newRing copies what it needs of keys. Faults are told one by one.
 func newRing(keys []Key, fault func(string, ...any)) ring {
@@ -72,51 +97,49 @@ func newRing(keys []Key, fault func(string, ...any)) ring {
 			fault("Keys[%d] cannot be used: %v", i, err)
 			continue
 		}
-		r = append(r, ringKey{id: k.ID, prk: prk})
+		r = append(r, ringKey{k.ID, &sync.Pool{New: func() any { return &expander{mac: hmac.New(sha256.New, prk)} }}})
 	}
 	return r
 }
 
-// sealer seals and opens one session.
+// sealer seals and opens one session. It is not safe for concurrent use.
 type sealer struct {
-	ring ring
-	info string // container and session id
-	open map[uint32]cipher.AEAD
+	ring      ring
+	container string
+	id        string
+	// The cipher that was used last, and the id of its key. A session is read
+	// and written under one key, but for the first write after a rotation.
+	last   cipher.AEAD
+	lastID uint32
 }
 
 func (r ring) sealer(container, id string) *sealer {
 	if len(r) == 0 {
 		return nil
 	}
-	return &sealer{ring: r, info: "sessiondata 1\x00" + container + "\x00" + id}
+	return &sealer{ring: r, container: container, id: id}
 }
 
 // aead returns the cipher under one key of the ring.
 func (s *sealer) aead(id uint32) (cipher.AEAD, error) {
-	if a, ok := s.open[id]; ok {
-		return a, nil
+	if s.last != nil && s.lastID == id {
+		return s.last, nil
 	}
 	for _, k := range s.ring {
 		if k.id != id {
 			continue
 		}
-		key, err := hkdf.Expand(sha256.New, k.prk, s.info, KeySize)
+		e := k.macs.Get().(*expander)
+		block, err := aes.NewCipher(e.expand(s.container, s.id))
+		k.macs.Put(e)
 		if err != nil {
 			return nil, err
 		}
-		block, err := aes.NewCipher(key)
-		if err != nil {
+		if s.last, err = cipher.NewGCM(block); err != nil {
 			return nil, err
 		}
-		a, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, err
-		}
-		if s.open == nil {
-			s.open = make(map[uint32]cipher.AEAD, 1)
-		}
-		s.open[id] = a
-		return a, nil
+		s.lastID = id
+		return s.last, nil
 	}
 	return nil, fmt.Errorf("%w: sealed with a key that is not in Config.Keys", ErrUnsupportedVersion)
 }
@@ -141,7 +164,7 @@ func (k storageKey) sealBody(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	plain := len(body) - sealFrom
-	body = append(body, make([]byte, sealExtra)...)
+	body = append(body, sealRoom[:]...)
 	// The plaintext moves behind the nonce and is encrypted where it stands.
 	text := body[sealFrom+sealHead : sealFrom+sealHead+plain]
 	copy(text, body[sealFrom:sealFrom+plain])
@@ -150,7 +173,9 @@ func (k storageKey) sealBody(body []byte) ([]byte, error) {
 	binary.LittleEndian.PutUint32(body[sealFrom+4:], uint32(12+plain+sealTag))
 	nonce := body[sealFrom+8 : sealFrom+sealHead]
 	rand.Read(nonce) // never fails, since Go 1.24
-	aead.Seal(text[:0], nonce, text, k.sealedWith(body))
+	with := k.sealedWith(body)
+	aead.Seal(text[:0], nonce, text, *with)
+	additional.Put(with)
 	return body, nil
 }
 
@@ -177,7 +202,9 @@ func (k storageKey) unseal(b []byte) (stored, plain, rest []byte, err error) {
 	}
 	plain = make([]byte, sealFrom, end)
 	copy(plain, b[:sealFrom])
-	plain, err = aead.Open(plain, stored[sealFrom+8:sealFrom+sealHead], stored[sealFrom+sealHead:], k.sealedWith(b))
+	with := k.sealedWith(b)
+	plain, err = aead.Open(plain, stored[sealFrom+8:sealFrom+sealHead], stored[sealFrom+sealHead:], *with)
+	additional.Put(with)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%w: seal", ErrCorrupt)
 	}
@@ -185,10 +212,14 @@ func (k storageKey) unseal(b []byte) (stored, plain, rest []byte, err error) {
 }
 
 // sealedWith is the additional data of the seal: where the body stands, and what
-// of it is in clear.
-func (k storageKey) sealedWith(body []byte) []byte {
-	return append(append(make([]byte, 0, maxKey+sealFrom), k.name...), body[:sealFrom]...)
+// of it is in clear. It goes back to the pool after its use.
+func (k storageKey) sealedWith(body []byte) *[]byte {
+	with := additional.Get().(*[]byte)
+	*with = append(append((*with)[:0], k.name...), body[:sealFrom]...)
+	return with
 }
+
+var additional = sync.Pool{New: func() any { b := make([]byte, 0, maxKey+sealFrom); return &b }}
 
 // readable is the error of a body that is sealed where there is no ring.
 func (m *image) readable() error {

@@ -29,13 +29,12 @@ func sealing(t *testing.T, store sd.Store, name string, keys ...sd.Key) *sd.Cont
 }
 
 // dump returns all that the store holds, keys and values.
-func dump(t *testing.T, store *memstore.Store) []byte {
+func dump(t *testing.T, store sd.Store) []byte {
 	var all []byte
-	for info, err := range store.Keys(t.Context(), "") {
+	for _, key := range keys(t, store) {
+		item, err := store.Get(t.Context(), key)
 		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		all = append(append(all, info.Key...), item.Value...)
+		all = append(append(all, key...), item.Value...)
 	}
 	return all
 }
@@ -72,93 +71,112 @@ func TestSealedSessionsShowNothingInADump(t *testing.T) {
 }
 
 func TestSealingKeysAreRotatedWithoutDowntime(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	k1, k2 := key(1), key(2)
-	require.NoError(t, sealing(t, store, "c").Update(t.Context(), "plain", setTo("v0")))
-	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "old", setTo("v1")))
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		k1, k2 := key(1), key(2)
+		require.NoError(t, sealing(t, store, "c").Update(t.Context(), "plain", setTo("v0")))
+		require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "old", setTo("v1")))
 
-	both := sealing(t, store, "c", k2, k1)
-	for id, want := range map[string]string{"plain": "v0", "old": "v1"} {
-		got, err := get(t, both, id)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-		require.NoError(t, both.Update(t.Context(), id, setTo(want+" again")))
-	}
-	// What is written is sealed anew, so the old key may go.
-	for id, want := range map[string]string{"plain": "v0 again", "old": "v1 again"} {
-		got, err := get(t, sealing(t, store, "c", k2), id)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
+		both := sealing(t, store, "c", k2, k1)
+		for id, want := range map[string]string{"plain": "v0", "old": "v1"} {
+			got, err := get(t, both, id)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			require.NoError(t, both.Update(t.Context(), id, setTo(want+" again")))
+		}
+		// What is written is sealed anew, so the old key may go.
+		for id, want := range map[string]string{"plain": "v0 again", "old": "v1 again"} {
+			got, err := get(t, sealing(t, store, "c", k2), id)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	})
 }
 
 func TestWhatIsSealedWithAMissingKeyIsLeftAsItIs(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	k1 := key(1)
-	require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "id", setTo("v")))
-	before := dump(t, store)
-	for _, c := range []*sd.Container{sealing(t, store, "c"), sealing(t, store, "c", key(2))} {
-		require.ErrorIs(t, c.Update(t.Context(), "id", setTo("w")), sd.ErrUnsupportedVersion)
-		_, err := get(t, c, "id")
-		require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
-	}
-	// Another secret under the same key id.
-	require.ErrorIs(t, sealing(t, store, "c", key(1)).Update(t.Context(), "id", setTo("w")), sd.ErrCorrupt)
-	require.Equal(t, before, dump(t, store))
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		k1 := key(1)
+		require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), "id", setTo("v")))
+		before := dump(t, store)
+		for _, c := range []*sd.Container{sealing(t, store, "c"), sealing(t, store, "c", key(2))} {
+			require.ErrorIs(t, c.Update(t.Context(), "id", setTo("w")), sd.ErrUnsupportedVersion)
+			_, err := get(t, c, "id")
+			require.ErrorIs(t, err, sd.ErrUnsupportedVersion)
+		}
+		// Another secret under the same key id.
+		require.ErrorIs(t, sealing(t, store, "c", key(1)).Update(t.Context(), "id", setTo("w")), sd.ErrCorrupt)
+		require.Equal(t, before, dump(t, store))
+
+		// Sealed after it was read: as absent, or in clear.
+		set(t, sealing(t, store, "c"), "in clear", "p", "k", 1)
+		for _, id := range []string{"absent", "in clear"} {
+			for _, c := range []*sd.Container{sealing(t, store, "c"), sealing(t, store, "c", key(2))} {
+				tx, s := begin(t, c, id)
+				require.NoError(t, s.Pkg("p").Set("k", 2))
+				require.NoError(t, sealing(t, store, "c", k1).Update(t.Context(), id, setTo(c.Ref(id).Hash)))
+				before := everything(t, store)
+				require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrUnsupportedVersion)
+				require.Equal(t, before, everything(t, store))
+				update(t, sealing(t, store, "c", k1), id, func(s *sd.Session) { require.NoError(t, s.Destroy()) })
+				set(t, sealing(t, store, "c"), "in clear", "p", "k", 1)
+			}
+		}
+	})
 }
 
 func TestASealedValueUnderAnotherKeyOrChangedIsCorrupt(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	k := key(1)
-	c := sealing(t, store, "c", k)
-	require.NoError(t, c.Update(t.Context(), "a", setTo("of a")))
-	require.NoError(t, c.Update(t.Context(), "b", setTo("of b")))
-	items := map[string]sd.Item{}
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		var err error
-		items[info.Key], err = store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-	}
-	var keys []string
-	for k := range items {
-		keys = append(keys, k)
-	}
-	swap := func(key string, value []byte) {
-		item, err := store.Get(t.Context(), key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndSwap(t.Context(), key, value, 0, item.Version))
-	}
-	// Swapped, with the checksum made to fit, as an attacker would.
-	swap(keys[0], sd.Reseal(items[keys[1]].Value, keys[0]))
-	swap(keys[1], sd.Reseal(items[keys[0]].Value, keys[1]))
-	for _, id := range []string{"a", "b"} {
-		_, err := get(t, c, id)
-		require.ErrorIs(t, err, sd.ErrCorrupt)
-	}
-	swap(keys[0], items[keys[0]].Value)
-	swap(keys[1], items[keys[1]].Value)
-	for _, id := range []string{"a", "b"} {
-		_, err := get(t, c, id)
-		require.NoError(t, err, "the control: back in their places they are read")
-	}
-	value := items[keys[0]].Value
-	for i := range len(value) - 4 {
-		flipped := bytes.Clone(value)
-		flipped[i] ^= 1
-		swap(keys[0], sd.Reseal(flipped, keys[0]))
-		_, errA := get(t, c, "a")
-		_, errB := get(t, c, "b")
-		err := errors.Join(errA, errB)
-		require.True(t, errors.Is(err, sd.ErrCorrupt) || errors.Is(err, sd.ErrUnsupportedVersion), "byte %d: %v", i, err)
-	}
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		k := key(1)
+		c := sealing(t, store, "c", k)
+		require.NoError(t, c.Update(t.Context(), "a", setTo("of a")))
+		require.NoError(t, c.Update(t.Context(), "b", setTo("of b")))
+		items := map[string]sd.Item{}
+		keys := keys(t, store)
+		for _, key := range keys {
+			var err error
+			items[key], err = store.Get(t.Context(), key)
+			require.NoError(t, err)
+		}
+		swap := func(key string, value []byte) {
+			item, err := store.Get(t.Context(), key)
+			require.NoError(t, err)
+			require.NoError(t, store.CompareAndSwap(t.Context(), key, value, 0, item.Version))
+		}
+		// Swapped, with the checksum made to fit, as an attacker would.
+		swap(keys[0], sd.Reseal(items[keys[1]].Value, keys[0]))
+		swap(keys[1], sd.Reseal(items[keys[0]].Value, keys[1]))
+		for _, id := range []string{"a", "b"} {
+			_, err := get(t, c, id)
+			require.ErrorIs(t, err, sd.ErrCorrupt)
+		}
+		swap(keys[0], items[keys[0]].Value)
+		swap(keys[1], items[keys[1]].Value)
+		for _, id := range []string{"a", "b"} {
+			_, err := get(t, c, id)
+			require.NoError(t, err, "the control: back in their places they are read")
+		}
+		value := items[keys[0]].Value
+		for i := range len(value) - 4 {
+			flipped := bytes.Clone(value)
+			flipped[i] ^= 1
+			swap(keys[0], sd.Reseal(flipped, keys[0]))
+			_, errA := get(t, c, "a")
+			_, errB := get(t, c, "b")
+			err := errors.Join(errA, errB)
+			require.True(t, errors.Is(err, sd.ErrCorrupt) || errors.Is(err, sd.ErrUnsupportedVersion), "byte %d: %v", i, err)
+		}
+	})
 }
 
 func TestAFaultyRingIsOneErrorThatNamesEachFault(t *testing.T) {
-	_, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Keys: []sd.Key{key(7), key(7), {ID: 8, Secret: []byte("short")}}})
+	_, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Keys: []sd.Key{
+		key(7), key(7), {ID: 8, Secret: []byte("short")}, {ID: 9}, {ID: 10, Secret: make([]byte, 33)},
+	}})
 	require.ErrorIs(t, err, sd.ErrInvalid)
 	require.ErrorContains(t, err, "the id 7 stands twice")
-	require.ErrorContains(t, err, "Keys[2] has 5 bytes, want 32")
+	for fault, bytes := range map[string]int{"Keys[2]": 5, "Keys[3]": 0, "Keys[4]": 33} {
+		require.ErrorContains(t, err, fmt.Sprintf("%s has %d bytes, want 32", fault, bytes))
+	}
+	require.NotContains(t, err.Error(), "short")
 }
 
 // Intents over sealed sessions are settled by who does not know their ids.

@@ -3,6 +3,7 @@ package sessiondata_test
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
+	"github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
+	"github.com/seed-ad7f1900/sessiondata/memcachestore"
 	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
@@ -123,6 +126,25 @@ func (w *wire) writes() []call {
 		}
 	}
 	return writes
+}
+
+// overStores runs a test over each store that there is, empty, and with a clock
+// for the containers. What must be true of a session's life is true over each.
+func overStores(t *testing.T, test func(t *testing.T, store sd.Store, clock *clock)) {
+	t.Helper()
+	t.Run("memstore", func(t *testing.T) { test(t, memstore.New(memstore.Config{}), newClock()) })
+	t.Run("memcached", func(t *testing.T) { test(t, appServer(t, memcachedtest.Start(t)), newClock()) })
+}
+
+// appServer returns a store over a memcached, as each app server has one.
+func appServer(t *testing.T, server *memcachedtest.Server) *memcachestore.Store {
+	t.Helper()
+	store, err := memcachestore.New(memcachestore.Config{
+		Servers: []string{server.Addr()}, Timeout: 10 * time.Second, DialTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
 }
 
 // keys returns what a store that lists its keys holds.

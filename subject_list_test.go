@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,15 +15,15 @@ import (
 )
 
 func TestSessionsAreListedMostRecentlySeenFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := oneHour(t, memstore.New(memstore.Config{}))
-		start := time.Now()
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
+		start := clock.Now()
 		for _, id := range []string{"phone", "tablet", "desk"} {
 			login(t, c, id, "alice")
-			time.Sleep(time.Minute)
+			clock.move(time.Minute)
 		}
 		login(t, c, "elsewhere", "bob")
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		require.True(t, visit(t, c, "tablet"))
 		infos, err := c.Sessions(t.Context(), "shop", "alice")
 		require.NoError(t, err)
@@ -39,15 +38,14 @@ func TestSessionsAreListedMostRecentlySeenFirst(t *testing.T) {
 }
 
 func TestALostIndexLogsNobodyOutAndFillsAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store), oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock)), oneHour(t, store, by(clock))
 		for _, id := range []string{"a", "b"} {
 			login(t, c, id, "alice")
 		}
 		loseIndexes(t, store)
 		require.Empty(t, labels(t, other, "alice"))
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		for _, id := range []string{"a", "b"} {
 			require.True(t, visit(t, other, id))
 		}
@@ -57,14 +55,13 @@ func TestALostIndexLogsNobodyOutAndFillsAgain(t *testing.T) {
 
 // Of two logins of one session the one that loses gives up its own place only.
 func TestALoginThatLosesLeavesTheListToTheOneThatWon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 		store := &tally{Store: inner}
-		c, other := oneHour(t, store), oneHour(t, inner)
+		c, other := oneHour(t, store, by(clock)), oneHour(t, inner, by(clock))
 		store.on = func(op, key string) error {
 			if op == "add" && !isIndex(key) {
 				store.on = nil
-				time.Sleep(time.Second)
+				clock.move(time.Second)
 				login(t, other, "id", "alice")
 			}
 			return nil
@@ -83,35 +80,35 @@ func TestALoginThatLosesLeavesTheListToTheOneThatWon(t *testing.T) {
 func TestALoginGoesOnWhereTheIndexIsEvictedOrItsReplyLost(t *testing.T) {
 	for _, op := range []string{"swap", "add"} {
 		for _, evict := range []bool{false, true} {
-			inner := memstore.New(memstore.Config{})
-			store := &tally{Store: inner}
-			c := oneHour(t, store)
-			if op == "swap" {
-				login(t, c, "a", "alice")
-			}
-			once := false
-			store.on = func(is, key string) error {
-				if is != op || !isIndex(key) || once {
-					return nil
+			overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+				store := &tally{Store: inner}
+				c := oneHour(t, store)
+				if op == "swap" {
+					login(t, c, "a", "alice")
 				}
-				once = true
-				if evict && op == "swap" {
-					loseIndexes(t, inner)
-					return nil
+				once := false
+				store.on = func(is, key string) error {
+					if is != op || !isIndex(key) || once {
+						return nil
+					}
+					once = true
+					if evict && op == "swap" {
+						loseIndexes(t, inner)
+						return nil
+					}
+					return errors.New("lost")
 				}
-				return errors.New("lost")
-			}
-			login(t, c, "b", "alice")
-			require.True(t, once)
-			require.Contains(t, labels(t, c, "alice"), "b")
+				login(t, c, "b", "alice")
+				require.True(t, once)
+				require.Contains(t, labels(t, c, "alice"), "b")
+			})
 		}
 	}
 }
 
 func TestRenewDestroyAndExpiryKeepTheListRight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c := oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
 		for _, id := range []string{"renewed", "destroyed", "left", "switched", "expired", "kept"} {
 			login(t, c, id, "alice")
 		}
@@ -130,7 +127,7 @@ func TestRenewDestroyAndExpiryKeepTheListRight(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, slices.ContainsFunc(infos, func(i sd.SessionInfo) bool { return i.Ref == next && i.Label == "renewed" }))
 		for range 30 {
-			time.Sleep(5 * time.Minute)
+			clock.move(5 * time.Minute)
 			require.True(t, visit(t, c, "kept"))
 			require.NoError(t, c.View(t.Context(), "left", func(s *sd.Session) error {
 				_, who := s.Subject()
@@ -141,19 +138,14 @@ func TestRenewDestroyAndExpiryKeepTheListRight(t *testing.T) {
 		}
 		require.Equal(t, []string{"kept"}, labels(t, c, "alice"))
 		require.Empty(t, labels(t, c, "bob"))
-		time.Sleep(2 * time.Hour)
-		for info, err := range store.Keys(t.Context(), "") {
-			require.NoError(t, err)
-			t.Errorf("%d bytes of an index are left, until %v", info.Size, info.Expires)
-		}
 	})
 }
 
 // A commit that comes late does not list a session again under a subject that
 // it has left.
 func TestASessionThatHasLeftIsNotListedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := oneHour(t, memstore.New(memstore.Config{}))
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock))
 		login(t, c, "id", "alice")
 		tx := sd.Begin()
 		s, err := c.Session(t.Context(), tx, "id")
@@ -222,23 +214,52 @@ func TestManySessionsOfOneSubjectAreBoundedInTheListAndAllRevoked(t *testing.T) 
 		"by bytes":  func(cfg *sd.Config) { cfg.MaxSize = 3 << 10 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store := memstore.New(memstore.Config{})
-				c := oneHour(t, store, change)
-				var wg sync.WaitGroup
-				const n = sd.MaxListed + 20
-				for i := range n {
-					wg.Go(func() { login(t, c, fmt.Sprintf("%0*d", sd.MaxLabel, i), "alice") })
-				}
-				wg.Wait()
+			overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+				c := oneHour(t, store, change, func(cfg *sd.Config) { cfg.CommitTimeout = time.Minute })
+				const workers, each = 8, sd.MaxListed/8 + 3
+				id := func(worker, i int) string { return fmt.Sprintf("%0*d", sd.MaxLabel, each*worker+i) }
+				together(workers, func(worker int) {
+					for i := range each {
+						login(t, c, id(worker, i), "alice")
+					}
+				})
 				listed := len(labels(t, c, "alice"))
 				require.LessOrEqual(t, listed, sd.MaxListed)
 				require.Greater(t, listed, 5)
+				for _, key := range keys(t, store) {
+					if isIndex(key) {
+						item, err := store.Get(t.Context(), key)
+						require.NoError(t, err)
+						require.LessOrEqual(t, len(item.Value), c.Config().MaxSize)
+						require.Less(t, len(item.Value), 30<<10)
+					}
+				}
 				require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
-				for i := range n {
-					require.False(t, visit(t, c, fmt.Sprintf("%0*d", sd.MaxLabel, i)))
+				for worker := range workers {
+					for i := range each {
+						require.False(t, visit(t, c, id(worker, i)))
+					}
 				}
 			})
 		})
 	}
+}
+
+// The store drops an index when no session that it lists can live any more.
+func TestAnIndexExpiresByItself(t *testing.T) {
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		t.Parallel()
+		c := container(t, store, sd.Config{Timeout: time.Second, Resolution: 100 * time.Millisecond})
+		login(t, c, "id", "alice")
+		start := time.Now()
+		for info, err := range store.(sd.Lister).Keys(t.Context(), "") {
+			require.NoError(t, err)
+			require.WithinDuration(t, start.Add(2*time.Second), info.Expires, 2*time.Second)
+		}
+		for len(keys(t, store)) > 0 {
+			require.Less(t, time.Since(start), 20*time.Second)
+			time.Sleep(50 * time.Millisecond)
+		}
+		require.Greater(t, time.Since(start), time.Second)
+	})
 }

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
-	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
 // A subject is encrypted for the id of its session, and a write that is under
@@ -27,13 +25,15 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 		"no one's": func(s *sd.Session) error { return s.ClearSubject() },
 		"logout":   func(s *sd.Session) error { return s.Destroy() },
 	}
-	for _, keys := range [][]sd.Key{nil, {key(1)}} {
-		for _, joint := range []bool{false, true} {
-			for _, before := range []string{"", "alice"} {
-				for name, change := range late {
-					synctest.Test(t, func(t *testing.T) {
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		cases := 0
+		for _, keys := range [][]sd.Key{nil, {key(1)}} {
+			for _, joint := range []bool{false, true} {
+				for _, before := range []string{"", "alice"} {
+					for name, change := range late {
+						cases++
 						what := fmt.Sprintf("%s, before: %q, joint: %t", name, before, joint)
-						c := oneHour(t, memstore.New(memstore.Config{}), func(cfg *sd.Config) { cfg.Keys = keys })
+						c := oneHour(t, store, by(clock), func(cfg *sd.Config) { cfg.Name, cfg.Keys = fmt.Sprint("c", cases), keys })
 						require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
 						if before != "" {
 							login(t, c, "id", before)
@@ -55,7 +55,7 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 						err = tx.Commit(t.Context())
 						if before == "alice" && (name == "subject" || name == "no one's") {
 							require.ErrorIs(t, err, sd.ErrConflict, what) // what it replaces is encrypted anew
-							return
+							continue
 						}
 						require.NoError(t, err, what)
 						last := first
@@ -91,17 +91,16 @@ func TestASubjectFollowsItsSessionToAnotherID(t *testing.T) {
 						for _, id := range []string{"id", first, last} {
 							require.False(t, want != "" && visit(t, c, id), what)
 						}
-					})
+					}
 				}
 			}
 		}
-	}
+	})
 }
 
 func TestARevokedSessionIsNotReachedByTheIDBeforeIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, other := oneHour(t, store), oneHour(t, store)
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, other := oneHour(t, store, by(clock)), oneHour(t, store, by(clock))
 		login(t, c, "old", "alice")
 		renewed := ""
 		require.NoError(t, c.Update(t.Context(), "old", func(s *sd.Session) (err error) {
@@ -112,7 +111,7 @@ func TestARevokedSessionIsNotReachedByTheIDBeforeIt(t *testing.T) {
 		require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("old")), sd.ErrNotFound)
 		loseIndexes(t, store)
 		require.NoError(t, c.Revoke(t.Context(), "shop", "alice"))
-		time.Sleep(5 * time.Minute)
+		clock.move(5 * time.Minute)
 		// It is a new session under the id that was asked for.
 		require.NoError(t, other.Update(t.Context(), "old", func(s *sd.Session) error {
 			require.True(t, s.IsNew())
@@ -130,10 +129,9 @@ func TestARevokedSessionIsNotReachedByTheIDBeforeIt(t *testing.T) {
 // An entry whose session was renewed by a process that died before it said so
 // leads to a forward: that is no session to end.
 func TestAForwardIsNoListedSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, inner sd.Store, clock *clock) {
 		store := &tally{Store: inner}
-		c, dead := oneHour(t, inner), oneHour(t, store)
+		c, dead := oneHour(t, inner, by(clock)), oneHour(t, store, by(clock))
 		login(t, c, "id", "alice")
 		store.on = func(_, key string) error {
 			if isIndex(key) && store.written > 1 {
@@ -148,7 +146,7 @@ func TestAForwardIsNoListedSession(t *testing.T) {
 		}))
 		require.ErrorIs(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("id")), sd.ErrNotFound)
 		require.True(t, visit(t, c, "id"))
-		time.Sleep(fiveMinutes)
+		clock.move(fiveMinutes)
 		require.True(t, visit(t, c, "id"))
 		infos, err := c.Sessions(t.Context(), "shop", "alice")
 		require.NoError(t, err)
@@ -160,14 +158,14 @@ func TestAForwardIsNoListedSession(t *testing.T) {
 // Parallel requests of one visitor with periodic renewal: the list has the one
 // session, under the id that it has.
 func TestPeriodicRenewalKeepsTheListRight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := oneHour(t, memstore.New(memstore.Config{}), func(cfg *sd.Config) {
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c := oneHour(t, store, by(clock), func(cfg *sd.Config) {
 			cfg.RenewEvery, cfg.RenewGrace, cfg.Resolution = time.Minute, 30*time.Second, 10*time.Second
 		})
 		login(t, c, "id", "alice")
 		id := "id"
 		for round := range 20 {
-			time.Sleep(20 * time.Second)
+			clock.move(20 * time.Second)
 			var wg sync.WaitGroup
 			var mu sync.Mutex
 			next := id
@@ -196,7 +194,7 @@ func TestPeriodicRenewalKeepsTheListRight(t *testing.T) {
 			require.Len(t, infos, 1)
 			require.True(t, visit(t, c, id))
 		}
-		time.Sleep(15 * time.Second)
+		clock.move(15 * time.Second)
 		require.True(t, visit(t, c, id))
 		infos, err := c.Sessions(t.Context(), "shop", "alice")
 		require.NoError(t, err)
@@ -206,42 +204,43 @@ func TestPeriodicRenewalKeepsTheListRight(t *testing.T) {
 }
 
 func TestTraceTellsWhatWasRevoked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
 		var told []sd.SessionRef
-		c := oneHour(t, store, atMost(3, sd.EndOldest), func(cfg *sd.Config) {
+		c := oneHour(t, store, by(clock), atMost(3, sd.EndOldest), func(cfg *sd.Config) {
 			cfg.Trace = &sd.Trace{Revoked: func(_ context.Context, ref sd.SessionRef) { told = append(told, ref) }}
 		})
 		for _, id := range []string{"a", "b", "c", "d"} {
 			login(t, c, id, "alice")
-			time.Sleep(time.Millisecond)
+			clock.move(time.Millisecond)
 		}
 		require.Equal(t, []sd.SessionRef{c.Ref("a")}, told, "ended to make room")
 		require.NoError(t, c.RevokeOne(t.Context(), "shop", "alice", c.Ref("b")))
 		require.NoError(t, c.Revoke(t.Context(), "shop", "alice", c.Ref("d")))
 		require.Equal(t, []sd.SessionRef{c.Ref("a"), c.Ref("b"), c.Ref("c")}, told)
 		loseIndexes(t, store)
-		require.NoError(t, oneHour(t, store).Revoke(t.Context(), "shop", "alice"))
-		time.Sleep(5 * time.Minute)
+		require.NoError(t, oneHour(t, store, by(clock)).Revoke(t.Context(), "shop", "alice"))
+		clock.move(5 * time.Minute)
 		require.False(t, visit(t, c, "d"))
 		require.Equal(t, c.Ref("d"), told[3])
 	})
 }
 
 func TestListingsDoNotShowThePackageOfTheSubject(t *testing.T) {
-	c := oneHour(t, memstore.New(memstore.Config{}))
-	require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
-	login(t, c, "id", "alice")
-	n := 0
-	for s, err := range c.All(t.Context()) {
-		require.NoError(t, err)
-		n++
-		require.Equal(t, c.Ref("id"), s.Ref())
-		require.Equal(t, []string{"package name"}, s.Packages())
-		require.ErrorIs(t, s.Get("\x00subject", "label", new(string)), sd.ErrKeyNotFound)
-		for range s.Values("\x00subject") {
-			t.Error("a value")
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c := oneHour(t, store)
+		require.NoError(t, c.Update(t.Context(), "id", setTo("v")))
+		login(t, c, "id", "alice")
+		n := 0
+		for s, err := range c.All(t.Context()) {
+			require.NoError(t, err)
+			n++
+			require.Equal(t, c.Ref("id"), s.Ref())
+			require.Equal(t, []string{"package name"}, s.Packages())
+			require.ErrorIs(t, s.Get("\x00subject", "label", new(string)), sd.ErrKeyNotFound)
+			for range s.Values("\x00subject") {
+				t.Error("a value")
+			}
 		}
-	}
-	require.Equal(t, 1, n, "the index is no session")
+		require.Equal(t, 1, n, "the index is no session")
+	})
 }

@@ -1,292 +1,158 @@
 package sessiondata_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
-	"github.com/seed-ad7f1900/sessiondata/memstore"
 )
 
-// traceLog notes every call of its Trace.
-type traceLog struct {
-	mu     sync.Mutex
-	events []string // names, in the order of the calls
-	loads  []sd.LoadInfo
-	ends   []sd.CommitInfo
-	refs   []sd.SessionRef // of the events that have one, beside events
-	errs   []error
-	last   map[string]any // content that Expired has read, by "package/key"
-}
-
-func (l *traceLog) note(event string, ref sd.SessionRef, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events, l.refs, l.errs = append(l.events, event), append(l.refs, ref), append(l.errs, err)
-}
-
-func (l *traceLog) end(event string, info sd.CommitInfo) {
-	l.note(event, sd.SessionRef{}, info.Err)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ends = append(l.ends, info)
-}
-
-// take returns the events since the last call.
-func (l *traceLog) take() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	events := l.events
-	l.events, l.refs, l.errs = nil, nil, nil
-	return events
-}
-
-func (l *traceLog) lastEnd() sd.CommitInfo { return l.ends[len(l.ends)-1] }
-
-func (l *traceLog) trace() *sd.Trace {
-	about := func(event string) func(context.Context, sd.SessionRef) {
-		return func(_ context.Context, ref sd.SessionRef) { l.note(event, ref, nil) }
-	}
-	failed := func(event string) func(context.Context, sd.SessionRef, error) {
-		return func(_ context.Context, ref sd.SessionRef, err error) { l.note(event, ref, err) }
-	}
-	end := func(event string) func(context.Context, sd.CommitInfo) {
-		return func(_ context.Context, info sd.CommitInfo) { l.end(event, info) }
-	}
-	return &sd.Trace{
-		Loaded: func(_ context.Context, info sd.LoadInfo) {
-			l.note("loaded", info.Session, info.Err)
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.loads = append(l.loads, info)
-		},
-		Expired: func(_ context.Context, s *sd.Stored) {
-			l.note("expired", s.Ref(), nil)
-			l.last = map[string]any{}
-			for _, pkg := range s.Packages() {
-				for key, v := range s.Values(pkg) {
-					l.last[pkg+"/"+key], _ = v.Any()
-				}
-			}
-		},
-		Corrupt: failed("corrupt"), AccessDropped: failed("access dropped"),
-		Committed: end("committed"), Conflict: end("conflict"), Failed: end("failed"),
-		Created: about("created"), Destroyed: about("destroyed"), Revoked: about("revoked"), Evicted: about("evicted"),
-		Renewed: func(_ context.Context, old, renewed sd.SessionRef) {
-			l.note("renewed", old, nil)
-			l.note("renewed to", renewed, nil)
-		},
-	}
-}
-
-// requestCounter counts what reaches a store.
-type requestCounter struct {
-	sd.Store
-	n atomic.Int64
-}
-
-func (c *requestCounter) Get(ctx context.Context, key string) (sd.Item, error) {
-	c.n.Add(1)
-	return c.Store.Get(ctx, key)
-}
-
-func (c *requestCounter) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	c.n.Add(1)
-	return c.Store.Add(ctx, key, value, ttl)
-}
-
-func (c *requestCounter) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sd.Version) error {
-	c.n.Add(1)
-	return c.Store.CompareAndSwap(ctx, key, value, ttl, v)
-}
-
-func (c *requestCounter) CompareAndDelete(ctx context.Context, key string, v sd.Version) error {
-	c.n.Add(1)
-	return c.Store.CompareAndDelete(ctx, key, v)
-}
-
-// traced returns a container with a Trace that notes everything.
-func traced(t *testing.T, store sd.Store, cfg sd.Config) (*sd.Container, *traceLog) {
-	t.Helper()
-	log := new(traceLog)
-	cfg.Trace = log.trace()
-	c, err := sd.NewContainer(store, cfg)
-	require.NoError(t, err)
-	return c, log
-}
-
-func setIn(pkg, key string, v any) func(*sd.Session) error {
-	return func(s *sd.Session) error { return s.Pkg(pkg).Set(key, v) }
-}
-
-// evictAll removes every item behind the back of the containers, as an eviction or
-// a restart of the store does.
-func evictAll(t *testing.T, store *memstore.Store) {
-	t.Helper()
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndDelete(t.Context(), info.Key, item.Version))
-	}
-}
-
 func TestTraceTellsTheLifeOfASession(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{Name: "c"})
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{Name: "c"})
 
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		return errors.Join(s.Pkg("a").Set("k", 1), s.Pkg("b").Set("k", 2))
-	}))
-	require.Equal(t, []string{"loaded", "created", "committed"}, log.take())
-	require.True(t, log.loads[0].New)
-	require.Zero(t, log.loads[0].Size)
-	require.Equal(t, 1, log.loads[0].RoundTrips)
-	ref := log.loads[0].Session
-	size := stores(t, store)
-	require.Equal(t, []sd.CommittedSession{
-		{Session: ref, Status: sd.Modified, Created: true, Size: size, Packages: 2, Tries: 1},
-	}, log.ends[0].Sessions)
-	require.Equal(t, 2, log.ends[0].RoundTrips)
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			return errors.Join(s.Pkg("a").Set("k", 1), s.Pkg("b").Set("k", 2))
+		}))
+		require.Equal(t, []string{"loaded", "created", "committed"}, log.take())
+		require.True(t, log.loads[0].New)
+		require.Zero(t, log.loads[0].Size)
+		require.Equal(t, 1, log.loads[0].RoundTrips)
+		ref := log.loads[0].Session
+		size := stores(t, store)
+		require.Equal(t, []sd.CommittedSession{
+			{Session: ref, Status: sd.Modified, Created: true, Size: size, Packages: 2, Tries: 1},
+		}, log.ends[0].Sessions)
+		require.Equal(t, 2, log.ends[0].RoundTrips)
 
-	require.NoError(t, c.Update(t.Context(), "v", setIn("b", "k", 3)))
-	require.Equal(t, []string{"loaded", "committed"}, log.take())
-	require.False(t, log.loads[1].New)
-	require.Equal(t, size, log.loads[1].Size)
-	require.Equal(t, []sd.CommittedSession{
-		{Session: ref, Status: sd.Modified, Size: stores(t, store), Packages: 1, Tries: 1},
-	}, log.lastEnd().Sessions, "one package of two was encoded")
+		require.NoError(t, c.Update(t.Context(), "v", setIn("b", "k", 3)))
+		require.Equal(t, []string{"loaded", "committed"}, log.take())
+		require.False(t, log.loads[1].New)
+		require.Equal(t, size, log.loads[1].Size)
+		require.Equal(t, []sd.CommittedSession{
+			{Session: ref, Status: sd.Modified, Size: stores(t, store), Packages: 1, Tries: 1},
+		}, log.lastEnd().Sessions, "one package of two was encoded")
 
-	require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error { return nil }))
-	require.Equal(t, []string{"loaded", "committed"}, log.take())
-	require.Equal(t, []sd.CommittedSession{{Session: ref}}, log.lastEnd().Sessions)
-	require.Equal(t, 1, log.lastEnd().RoundTrips)
+		require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error { return nil }))
+		require.Equal(t, []string{"loaded", "committed"}, log.take())
+		require.Equal(t, []sd.CommittedSession{{Session: ref}}, log.lastEnd().Sessions)
+		require.Equal(t, 1, log.lastEnd().RoundTrips)
 
-	var newID string
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) (err error) {
-		newID, err = s.Renew()
-		return err
-	}))
-	renewed := log.refs[len(log.refs)-2]
-	require.Equal(t, ref, log.refs[1])
-	require.Equal(t, []string{"loaded", "renewed", "renewed to", "committed"}, log.take())
+		var newID string
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) (err error) {
+			newID, err = s.Renew()
+			return err
+		}))
+		renewed := log.refs[len(log.refs)-2]
+		require.Equal(t, ref, log.refs[1])
+		require.Equal(t, []string{"loaded", "renewed", "renewed to", "committed"}, log.take())
 
-	require.NoError(t, c.Update(t.Context(), newID, (*sd.Session).Destroy))
-	require.Equal(t, []sd.SessionRef{renewed, renewed}, log.refs[:2])
-	require.Equal(t, []string{"loaded", "destroyed", "committed"}, log.take())
-	require.Equal(t, sd.Destroyed, log.lastEnd().Sessions[0].Status)
+		require.NoError(t, c.Update(t.Context(), newID, (*sd.Session).Destroy))
+		require.Equal(t, []sd.SessionRef{renewed, renewed}, log.refs[:2])
+		require.Equal(t, []string{"loaded", "destroyed", "committed"}, log.take())
+		require.Equal(t, sd.Destroyed, log.lastEnd().Sessions[0].Status)
 
-	// What is rolled back has not happened.
-	errMine := errors.New("mine")
-	require.ErrorIs(t, c.Update(t.Context(), "other", func(s *sd.Session) error {
-		return errors.Join(s.Pkg("a").Set("k", 1), errMine)
-	}), errMine)
-	require.Equal(t, []string{"loaded"}, log.take())
-	require.Empty(t, dump(t, store))
-}
-
-// stores returns the bytes of the one item in store.
-func stores(t *testing.T, store *memstore.Store) int {
-	t.Helper()
-	n, size := 0, 0
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		n, size = n+1, info.Size
-	}
-	require.Equal(t, 1, n)
-	return size
+		// What is rolled back has not happened.
+		errMine := errors.New("mine")
+		require.ErrorIs(t, c.Update(t.Context(), "other", func(s *sd.Session) error {
+			return errors.Join(s.Pkg("a").Set("k", 1), errMine)
+		}), errMine)
+		require.Equal(t, []string{"loaded"}, log.take())
+		require.Empty(t, dump(t, store))
+	})
 }
 
 func TestTraceTellsOfASessionThatNewHasMade(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	tx := sd.Begin()
-	s, err := c.New(t.Context(), tx)
-	require.NoError(t, err)
-	require.NoError(t, s.Pkg("p").Set("k", 1))
-	_, err = s.Renew()
-	require.NoError(t, err)
-	require.NoError(t, tx.Commit(t.Context()))
-	created := log.refs[0]
-	require.Equal(t, []string{"created", "committed"}, log.take())
-	require.Equal(t, 1, log.ends[0].RoundTrips)
-	require.NoError(t, c.View(t.Context(), s.ID(), func(*sd.Session) error { return nil }))
-	require.Equal(t, created, log.loads[0].Session, "the session is named by the id that it is stored under")
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		tx := sd.Begin()
+		s, err := c.New(t.Context(), tx)
+		require.NoError(t, err)
+		require.NoError(t, s.Pkg("p").Set("k", 1))
+		_, err = s.Renew()
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
+		created := log.refs[0]
+		require.Equal(t, []string{"created", "committed"}, log.take())
+		require.Equal(t, 1, log.ends[0].RoundTrips)
+		require.NoError(t, c.View(t.Context(), s.ID(), func(*sd.Session) error { return nil }))
+		require.Equal(t, created, log.loads[0].Session, "the session is named by the id that it is stored under")
+	})
 }
 
 func TestTraceCountsMergesAndTries(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	log.take()
-	tx := sd.Begin()
-	s, err := c.Session(t.Context(), tx, "v")
-	require.NoError(t, err)
-	require.NoError(t, s.Pkg("p").Set("mine", 1))
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "theirs", 1)))
-	require.NoError(t, tx.Commit(t.Context()))
-	got := log.lastEnd()
-	require.Equal(t, 1, got.Sessions[0].Merges)
-	require.Equal(t, 2, got.Sessions[0].Tries)
-	require.Equal(t, 4, got.RoundTrips, "load, a swap that is refused, load, swap")
-	require.Equal(t, []string{"loaded", "loaded", "committed", "committed"}, log.take())
-
-	// Two creators of one session: only the first has created it.
-	a, b := sd.Begin(), sd.Begin()
-	for i, tx := range []*sd.Txn{a, b} {
-		s, err := c.Session(t.Context(), tx, "new")
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
+		log.take()
+		tx := sd.Begin()
+		s, err := c.Session(t.Context(), tx, "v")
 		require.NoError(t, err)
-		require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), 1))
-	}
-	require.NoError(t, a.Commit(t.Context()))
-	require.NoError(t, b.Commit(t.Context()))
-	require.Equal(t, []string{"loaded", "loaded", "created", "committed", "committed"}, log.take())
-	require.False(t, log.lastEnd().Sessions[0].Created)
+		require.NoError(t, s.Pkg("p").Set("mine", 1))
+		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "theirs", 1)))
+		require.NoError(t, tx.Commit(t.Context()))
+		got := log.lastEnd()
+		require.Equal(t, 1, got.Sessions[0].Merges)
+		require.Equal(t, 2, got.Sessions[0].Tries)
+		require.Equal(t, 4, got.RoundTrips, "load, a swap that is refused, load, swap")
+		require.Equal(t, []string{"loaded", "loaded", "committed", "committed"}, log.take())
+
+		// Two creators of one session: only the first has created it.
+		a, b := sd.Begin(), sd.Begin()
+		for i, tx := range []*sd.Txn{a, b} {
+			s, err := c.Session(t.Context(), tx, "new")
+			require.NoError(t, err)
+			require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), 1))
+		}
+		require.NoError(t, a.Commit(t.Context()))
+		require.NoError(t, b.Commit(t.Context()))
+		require.Equal(t, []string{"loaded", "loaded", "created", "committed", "committed"}, log.take())
+		require.False(t, log.lastEnd().Sessions[0].Created)
+	})
 }
 
 func TestTraceTellsConflictsByTheirKeys(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	first := true
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		if first {
-			first = false
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "n", 7)))
-		}
-		return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
-	}))
-	require.Equal(t, []string{"loaded", "loaded", "created", "committed", "conflict", "loaded", "committed"}, log.take())
-	require.Equal(t, []sd.PkgKey{{Pkg: "p", Key: "n"}}, log.ends[1].Keys)
-	require.ErrorIs(t, log.ends[1].Err, sd.ErrConflict)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		first := true
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			if first {
+				first = false
+				require.NoError(t, c.Update(t.Context(), "v", setIn("p", "n", 7)))
+			}
+			return sd.Modify(s.Pkg("p"), "n", func(n *int) error { *n++; return nil })
+		}))
+		require.Equal(t, []string{"loaded", "loaded", "created", "committed", "conflict", "loaded", "committed"}, log.take())
+		require.Equal(t, []sd.PkgKey{{Pkg: "p", Key: "n"}}, log.ends[1].Keys)
+		require.ErrorIs(t, log.ends[1].Err, sd.ErrConflict)
+	})
 }
 
 func TestTraceTellsFailures(t *testing.T) {
-	store := &failingStore{Store: memstore.New(memstore.Config{})}
-	c, log := traced(t, store, sd.Config{CommitTimeout: 20 * time.Millisecond})
-	store.read = sd.ErrUnavailable
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
-	require.ErrorIs(t, log.errs[0], sd.ErrUnavailable)
-	require.Equal(t, []string{"loaded"}, log.take(), "there was no commit to fail")
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &failingStore{Store: inner}
+		c, log := traced(t, store, sd.Config{CommitTimeout: 20 * time.Millisecond})
+		store.read = sd.ErrUnavailable
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
+		require.ErrorIs(t, log.errs[0], sd.ErrUnavailable)
+		require.Equal(t, []string{"loaded"}, log.take(), "there was no commit to fail")
 
-	store.read, store.write = nil, sd.ErrUnavailable
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
-	require.Equal(t, []string{"loaded", "failed"}, log.take())
-	require.ErrorIs(t, log.lastEnd().Err, sd.ErrUnavailable)
+		store.read, store.write = nil, sd.ErrUnavailable
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrUnavailable)
+		require.Equal(t, []string{"loaded", "failed"}, log.take())
+		require.ErrorIs(t, log.lastEnd().Err, sd.ErrUnavailable)
 
-	store.write = sd.ErrOutcomeUnknown
-	require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrOutcomeUnknown)
-	require.Equal(t, []string{"loaded", "failed"}, log.take(), "not created, for that is not known")
-	require.Greater(t, log.lastEnd().RoundTrips, 2, "the questions after a lost reply count")
+		store.write = sd.ErrOutcomeUnknown
+		require.ErrorIs(t, c.Update(t.Context(), "v", setIn("p", "k", 1)), sd.ErrOutcomeUnknown)
+		require.Equal(t, []string{"loaded", "failed"}, log.take(), "not created, for that is not known")
+		require.Greater(t, log.lastEnd().RoundTrips, 2, "the questions after a lost reply count")
+	})
 }
 
 // failingStore answers errors.
@@ -319,14 +185,14 @@ func (s *failingStore) CompareAndSwap(ctx context.Context, key string, value []b
 func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 	for name, keys := range map[string][]sd.Key{"plain": nil, "sealed": {key(1)}} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, log := traced(t, memstore.New(memstore.Config{}),
-					sd.Config{Timeout: time.Hour, Resolution: 5 * time.Minute, Keys: keys})
+			overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+				c, log := traced(t, store,
+					sd.Config{Now: clock.Now, Timeout: time.Hour, Resolution: 5 * time.Minute, Keys: keys})
 				require.NoError(t, c.Update(t.Context(), "v", setIn("cart", "books", 2)))
-				time.Sleep(time.Hour + 5*time.Minute)
+				clock.move(time.Hour + 5*time.Minute)
 				require.NoError(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }))
 				require.NotContains(t, log.take(), "expired")
-				time.Sleep(time.Hour + 5*time.Minute + time.Second)
+				clock.move(time.Hour + 5*time.Minute + time.Second)
 				for range 2 {
 					require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error {
 						require.True(t, s.IsNew())
@@ -345,219 +211,65 @@ func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 	}
 }
 
-func TestTraceTellsWhatIsCorrupt(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", "a longer value")))
-	log.take()
-	damage(t, store, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
-	require.ErrorIs(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }), sd.ErrCorrupt)
-	require.ErrorIs(t, log.errs[1], sd.ErrCorrupt)
-	require.Equal(t, []string{"loaded", "corrupt"}, log.take())
-}
-
-func TestTraceTellsAPackageThatIsCorrupt(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, log := traced(t, store, sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "kkk", "a longer value")))
-	log.take()
-	damage(t, store, func(raw []byte) []byte {
-		// The package's width of ends: none that there is.
-		at := bytes.Index(raw, []byte("kkk")) - 3
-		require.Equal(t, byte(1), raw[at])
-		raw[at] = 7
-		for info := range store.Keys(t.Context(), "") {
-			raw = sd.Reseal(raw, info.Key)
-		}
-		return raw
-	})
-	require.ErrorIs(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		require.Zero(t, s.Pkg("p").Len())
-		return s.Pkg("q").Set("k", 1)
-	}), sd.ErrCorrupt)
-	require.Equal(t, []string{"loaded", "corrupt", "failed"}, log.take())
-}
-
-// damage rewrites the one item of store.
-func damage(t *testing.T, store *memstore.Store, change func([]byte) []byte) {
-	t.Helper()
-	for info, err := range store.Keys(t.Context(), "") {
-		require.NoError(t, err)
-		item, err := store.Get(t.Context(), info.Key)
-		require.NoError(t, err)
-		require.NoError(t, store.CompareAndSwap(t.Context(), info.Key, change(item.Value), 0, item.Version))
-	}
-}
-
-func TestTraceTellsASessionThatTheStoreHasDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Timeout: time.Hour, Resolution: time.Minute})
-		begin := func() (*sd.Txn, *sd.Session) {
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", time.Now().UnixNano())))
-			tx := sd.Begin()
-			s, err := c.Session(t.Context(), tx, "v")
-			require.NoError(t, err)
-			log.take()
-			return tx, s
-		}
-		tx, s := begin()
-		require.NoError(t, s.Pkg("p").Set("k", 2))
-		evictAll(t, store)
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		require.Equal(t, []string{"evicted", "failed"}, log.take())
-
-		tx, s = begin()
-		_, err := s.Renew()
-		require.NoError(t, err)
-		evictAll(t, store)
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		require.Equal(t, []string{"evicted", "failed"}, log.take())
-
-		// Not told: its time was over, or another was made under the id.
-		tx, s = begin()
-		require.NoError(t, s.Pkg("p").Set("k", 2))
-		time.Sleep(2 * time.Hour)
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		require.Equal(t, []string{"failed"}, log.take())
-		tx, s = begin()
-		require.NoError(t, s.Pkg("p").Set("k", 2))
-		evictAll(t, store)
-		require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 3)))
-		log.take()
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		require.Equal(t, []string{"failed"}, log.take())
-
-		// A destruction by another looks the same.
-		tx, s = begin()
-		require.NoError(t, s.Pkg("p").Set("k", 2))
-		require.NoError(t, c.Update(t.Context(), "v", (*sd.Session).Destroy))
-		log.take()
-		require.ErrorIs(t, tx.Commit(t.Context()), sd.ErrGone)
-		require.Equal(t, []string{"evicted", "failed"}, log.take())
-	})
-}
-
-func TestTraceTellsAnAccessThatWasNotRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, log := traced(t, store, sd.Config{Timeout: time.Hour, Resolution: time.Minute})
-		begin := func() *sd.Txn {
-			require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", time.Now().UnixNano())))
-			time.Sleep(2 * time.Minute)
-			tx := sd.Begin()
-			_, err := c.Session(t.Context(), tx, "v")
-			require.NoError(t, err)
-			log.take()
-			return tx
-		}
-		require.NoError(t, begin().Commit(t.Context()))
-		require.Equal(t, []string{"committed"}, log.take())
-		require.True(t, log.lastEnd().Sessions[0].Accessed)
-		require.Equal(t, 2, log.lastEnd().RoundTrips)
-
-		tx := begin()
-		require.NoError(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }))
-		log.take()
-		require.NoError(t, tx.Commit(t.Context()))
-		require.ErrorIs(t, log.errs[0], sd.ErrConflict)
-		require.Equal(t, []string{"access dropped", "committed"}, log.take())
-		require.False(t, log.lastEnd().Sessions[0].Accessed)
-
-		tx = begin()
-		evictAll(t, store)
-		require.NoError(t, tx.Commit(t.Context()))
-		require.Equal(t, []string{"access dropped", "evicted", "committed"}, log.take())
-
-		tx = begin()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.NoError(t, tx.Commit(ctx))
-		require.ErrorIs(t, log.errs[0], context.Canceled)
-		require.Equal(t, []string{"access dropped", "committed"}, log.take())
-
-		// An undecided transaction over several sessions stands on it.
-		require.NoError(t, begin().Rollback())
-		writer := sd.Begin()
-		for _, id := range []string{"v", "w"} {
-			s, err := c.Session(t.Context(), writer, id)
-			require.NoError(t, err)
-			require.NoError(t, s.Pkg("p").Set("k", 1))
-		}
-		require.NoError(t, writer.JoinLast(&meanwhile{func() {
-			log.take()
-			require.NoError(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }))
-			require.ErrorIs(t, log.errs[1], sd.ErrConflict)
-			require.Equal(t, []string{"loaded", "access dropped", "committed"}, log.take())
-		}}))
-		require.NoError(t, writer.Commit(t.Context()))
-	})
-}
-
-// meanwhile does something while a transaction is prepared and undecided.
-type meanwhile struct{ do func() }
-
-func (m *meanwhile) Prepare(context.Context) error  { return nil }
-func (m *meanwhile) Commit(context.Context) error   { m.do(); return nil }
-func (m *meanwhile) Rollback(context.Context) error { return nil }
-
 func TestTraceTellsATransactionOverSeveralSessionsOnce(t *testing.T) {
-	store := &requestCounter{Store: memstore.New(memstore.Config{})}
-	a, log := traced(t, store, sd.Config{Name: "a"})
-	b, err := sd.NewContainer(store, sd.Config{Name: "b", Trace: sd.TraceOf(a)})
-	require.NoError(t, err)
-	other, otherLog := traced(t, store, sd.Config{Name: "c"})
-	quiet, err := sd.NewContainer(store, sd.Config{Name: "quiet"})
-	require.NoError(t, err)
-	require.NoError(t, a.Update(t.Context(), "destroyed", setIn("p", "k", 1)))
-	require.NoError(t, a.Update(t.Context(), "renewed", setIn("p", "k", 1)))
-	log.take()
-
-	store.n.Store(0)
-	tx := sd.Begin()
-	session := func(c *sd.Container, id string) *sd.Session {
-		s, err := c.Session(t.Context(), tx, id)
+	overStores(t, func(t *testing.T, inner sd.Store, _ *clock) {
+		store := &requestCounter{Store: inner}
+		a, log := traced(t, store, sd.Config{Name: "a"})
+		b, err := sd.NewContainer(store, sd.Config{Name: "b", Trace: sd.TraceOf(a)})
 		require.NoError(t, err)
-		return s
-	}
-	require.NoError(t, session(a, "destroyed").Destroy())
-	_, err = session(a, "renewed").Renew()
-	require.NoError(t, err)
-	require.NoError(t, session(b, "new").Pkg("p").Set("k", 1))
-	require.NoError(t, session(other, "new").Pkg("p").Set("k", 1))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, []string{
-		"loaded", "loaded", "loaded", "destroyed", "renewed", "renewed to", "created", "committed",
-	}, log.take())
-	require.Equal(t, []string{"loaded", "created", "committed"}, otherLog.take())
-	require.Len(t, log.lastEnd().Sessions, 3)
-	require.Len(t, otherLog.lastEnd().Sessions, 1)
-	require.EqualValues(t, store.n.Load(), log.lastEnd().RoundTrips)
-	for _, s := range append(log.lastEnd().Sessions[1:], otherLog.lastEnd().Sessions...) {
-		require.Positive(t, s.Size)
-		require.Positive(t, s.Tries)
-	}
+		other, otherLog := traced(t, store, sd.Config{Name: "c"})
+		quiet, err := sd.NewContainer(store, sd.Config{Name: "quiet"})
+		require.NoError(t, err)
+		require.NoError(t, a.Update(t.Context(), "destroyed", setIn("p", "k", 1)))
+		require.NoError(t, a.Update(t.Context(), "renewed", setIn("p", "k", 1)))
+		log.take()
 
-	// A container without a Trace works with it, and is not told of.
-	tx = sd.Begin()
-	require.NoError(t, session(a, "v").Pkg("p").Set("k", 1))
-	require.NoError(t, session(quiet, "v").Pkg("p").Set("k", 1))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Len(t, log.lastEnd().Sessions, 1)
+		store.n.Store(0)
+		tx := sd.Begin()
+		session := func(c *sd.Container, id string) *sd.Session {
+			s, err := c.Session(t.Context(), tx, id)
+			require.NoError(t, err)
+			return s
+		}
+		require.NoError(t, session(a, "destroyed").Destroy())
+		_, err = session(a, "renewed").Renew()
+		require.NoError(t, err)
+		require.NoError(t, session(b, "new").Pkg("p").Set("k", 1))
+		require.NoError(t, session(other, "new").Pkg("p").Set("k", 1))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, []string{
+			"loaded", "loaded", "loaded", "destroyed", "renewed", "renewed to", "created", "committed",
+		}, log.take())
+		require.Equal(t, []string{"loaded", "created", "committed"}, otherLog.take())
+		require.Len(t, log.lastEnd().Sessions, 3)
+		require.Len(t, otherLog.lastEnd().Sessions, 1)
+		require.EqualValues(t, store.n.Load(), log.lastEnd().RoundTrips)
+		for _, s := range append(log.lastEnd().Sessions[1:], otherLog.lastEnd().Sessions...) {
+			require.Positive(t, s.Size)
+			require.Positive(t, s.Tries)
+		}
 
-	// One that is undone: the sessions that it prepared, and nothing done.
-	log.take()
-	tx = sd.Begin()
-	require.NoError(t, session(a, "v").Pkg("p").Set("k", 2))
-	require.NoError(t, session(b, "v").Pkg("p").Set("k", 2))
-	errMine := errors.New("mine")
-	require.NoError(t, tx.Join(&refusing{errMine}))
-	store.n.Store(-2) // loaded already
-	require.ErrorIs(t, tx.Commit(t.Context()), errMine)
-	require.Equal(t, []string{"loaded", "loaded", "failed"}, log.take())
-	require.EqualValues(t, store.n.Load()+4, log.lastEnd().RoundTrips)
-	require.Len(t, log.lastEnd().Sessions, 2)
-	require.Positive(t, log.lastEnd().Sessions[0].Tries)
+		// A container without a Trace works with it, and is not told of.
+		tx = sd.Begin()
+		require.NoError(t, session(a, "v").Pkg("p").Set("k", 1))
+		require.NoError(t, session(quiet, "v").Pkg("p").Set("k", 1))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Len(t, log.lastEnd().Sessions, 1)
+
+		// One that is undone: the sessions that it prepared, and nothing done.
+		log.take()
+		tx = sd.Begin()
+		require.NoError(t, session(a, "v").Pkg("p").Set("k", 2))
+		require.NoError(t, session(b, "v").Pkg("p").Set("k", 2))
+		errMine := errors.New("mine")
+		require.NoError(t, tx.Join(&refusing{errMine}))
+		store.n.Store(-2) // loaded already
+		require.ErrorIs(t, tx.Commit(t.Context()), errMine)
+		require.Equal(t, []string{"loaded", "loaded", "failed"}, log.take())
+		require.EqualValues(t, store.n.Load()+4, log.lastEnd().RoundTrips)
+		require.Len(t, log.lastEnd().Sessions, 2)
+		require.Positive(t, log.lastEnd().Sessions[0].Tries)
+	})
 }
 
 // refusing is a participant that cannot prepare.
@@ -568,172 +280,71 @@ func (r *refusing) Commit(context.Context) error   { return nil }
 func (r *refusing) Rollback(context.Context) error { return nil }
 
 func TestTraceNamesASessionTheSameEverywhereAndShowsNoID(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	a, logA := traced(t, store, sd.Config{Name: "c"})
-	b, logB := traced(t, store, sd.Config{Name: "c"})
-	const id = "the id of the visitor"
-	require.NoError(t, a.Update(t.Context(), id, setIn("p", "k", 1)))
-	require.NoError(t, b.Update(t.Context(), id, setIn("p", "k", 2)))
-	require.NoError(t, b.Update(t.Context(), id+"2", setIn("p", "k", 2)))
-	ref := logA.loads[0].Session
-	require.Equal(t, ref, logB.loads[0].Session)
-	require.NotEqual(t, ref, logB.loads[1].Session)
-	require.Regexp(t, "^c/[0-9a-f]{16}$", ref.String())
-	shown := fmt.Sprintf("%+v %+v", logA.loads, logA.ends)
-	require.NotContains(t, shown, id)
-	for info := range store.Keys(t.Context(), "") {
-		require.NotContains(t, shown, strings.TrimPrefix(info.Key, "c:"))
-		require.NotContains(t, info.Key, ref.Hash)
-	}
-}
-
-// A hook that panics, or asks the container or the transaction, harms neither.
-func TestTraceCannotHarmATransaction(t *testing.T) {
-	var logged bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
-	defer slog.SetDefault(before)
-
-	const secret = "what a visitor has told"
-	var c *sd.Container
-	called := map[string]int{}
-	panics := func(event string) {
-		called[event]++
-		if c != nil && called[event] == 1 {
-			for _, err := range c.All(t.Context()) {
-				require.NoError(t, err)
-			}
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		a, logA := traced(t, store, sd.Config{Name: "c"})
+		b, logB := traced(t, store, sd.Config{Name: "c"})
+		const id = "the id of the visitor"
+		require.NoError(t, a.Update(t.Context(), id, setIn("p", "k", 1)))
+		require.NoError(t, b.Update(t.Context(), id, setIn("p", "k", 2)))
+		require.NoError(t, b.Update(t.Context(), id+"2", setIn("p", "k", 2)))
+		ref := logA.loads[0].Session
+		require.Equal(t, ref, logB.loads[0].Session)
+		require.NotEqual(t, ref, logB.loads[1].Session)
+		require.Regexp(t, "^c/[0-9a-f]{16}$", ref.String())
+		shown := fmt.Sprintf("%+v %+v", logA.loads, logA.ends)
+		require.NotContains(t, shown, id)
+		for _, key := range keys(t, store) {
+			require.NotContains(t, shown, strings.TrimPrefix(key, "c:"))
+			require.NotContains(t, key, ref.Hash)
 		}
-		panic(secret)
-	}
-	about := func(event string) func(context.Context, sd.SessionRef) {
-		return func(context.Context, sd.SessionRef) { panics(event) }
-	}
-	end := func(event string) func(context.Context, sd.CommitInfo) {
-		return func(context.Context, sd.CommitInfo) { panics(event) }
-	}
-	c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Trace: &sd.Trace{
-		Loaded:  func(context.Context, sd.LoadInfo) { panics("loaded") },
-		Created: about("created"), Destroyed: about("destroyed"), Evicted: about("evicted"),
-		Renewed:   func(_ context.Context, _, _ sd.SessionRef) { panics("renewed") },
-		Committed: end("committed"), Conflict: end("conflict"), Failed: end("failed"),
-	}})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	var next string
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) (err error) {
-		next, err = s.Renew()
-		return err
-	}))
-	require.NoError(t, c.View(t.Context(), next, func(s *sd.Session) error {
-		n, err := sd.Get[int](s.Pkg("p"), "k")
-		require.Equal(t, 1, n)
-		return err
-	}))
-	require.NoError(t, c.Update(t.Context(), next, (*sd.Session).Destroy))
-	require.Equal(t, map[string]int{"loaded": 4, "created": 1, "renewed": 1, "destroyed": 1, "committed": 4}, called)
-	require.Equal(t, 11, strings.Count(logged.String(), "a function of Config.Trace panicked"))
-	require.Contains(t, logged.String(), "trace_test.go", "the stack is logged")
-	require.NotContains(t, logged.String(), secret, "the value of the panic may be a visitor's")
-}
-
-// A hook that ends its goroutine ends the call that it is in, as if the caller
-// had done so; the transaction is over by then, or is rolled back by its caller.
-func TestTraceThatEndsItsGoroutineLosesNothing(t *testing.T) {
-	store := memstore.New(memstore.Config{})
-	c, err := sd.NewContainer(store, sd.Config{Trace: &sd.Trace{
-		Committed: func(context.Context, sd.CommitInfo) { runtime.Goexit() },
-	}})
-	require.NoError(t, err)
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		_ = c.Update(t.Context(), "v", setIn("p", "k", 1))
-	}()
-	<-done
-	plain, err := sd.NewContainer(store, sd.Config{})
-	require.NoError(t, err)
-	require.NoError(t, plain.View(t.Context(), "v", func(s *sd.Session) error {
-		require.True(t, s.Pkg("p").Has("k"))
-		return nil
-	}))
-}
-
-func TestTraceWithoutFunctionsIsHarmless(t *testing.T) {
-	c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Trace: new(sd.Trace)})
-	require.NoError(t, err)
-	require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-	require.NoError(t, c.Update(t.Context(), "v", (*sd.Session).Destroy))
-}
-
-func BenchmarkTrace(b *testing.B) {
-	for name, trace := range map[string]*sd.Trace{
-		"nil":     nil,
-		"counted": {Committed: func(context.Context, sd.CommitInfo) {}},
-	} {
-		c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Trace: trace})
-		require.NoError(b, err)
-		require.NoError(b, c.Update(b.Context(), "v", setIn("p", "k", 1)))
-		b.Run("View/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				_ = c.View(b.Context(), "v", func(s *sd.Session) error { return nil })
-			}
-		})
-		n := 0
-		b.Run("Update/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				n++
-				_ = c.Update(b.Context(), "v", setIn("p", "k", n))
-			}
-		})
-	}
+	})
 }
 
 // A session that was renewed with a grace period goes by the id that it has now,
 // whichever it was asked for by; what leads there is no session.
 func TestTraceAndListFollowARenewalWithAGracePeriod(t *testing.T) {
-	c, log := traced(t, memstore.New(memstore.Config{}), sd.Config{})
-	require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", 1)))
-	log.take()
-	tx := sd.Begin()
-	for id, do := range map[string]func(*sd.Session) error{
-		"old": func(s *sd.Session) error { _, err := s.RenewAfter(time.Minute); return err },
-		"new": setIn("p", "k", 2),
-	} {
-		s, err := c.Session(t.Context(), tx, id)
-		require.NoError(t, err)
-		require.NoError(t, do(s))
-	}
-	during := -1
-	require.NoError(t, tx.JoinLast(&meanwhile{func() { during = len(listing(t, c)) }}))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, 1, during)
-	require.Len(t, listing(t, c), 2)
-	var renewed sd.SessionRef
-	for i, event := range log.events {
-		if event == "renewed to" {
-			renewed = log.refs[i]
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, log := traced(t, store, sd.Config{})
+		require.NoError(t, c.Update(t.Context(), "old", setIn("p", "k", 1)))
+		log.take()
+		tx := sd.Begin()
+		for id, do := range map[string]func(*sd.Session) error{
+			"old": func(s *sd.Session) error { _, err := s.RenewAfter(time.Minute); return err },
+			"new": setIn("p", "k", 2),
+		} {
+			s, err := c.Session(t.Context(), tx, id)
+			require.NoError(t, err)
+			require.NoError(t, do(s))
 		}
-	}
-	log.take()
-	require.NoError(t, c.View(t.Context(), "old", func(s *sd.Session) error {
-		require.False(t, s.IsNew())
-		return nil
-	}))
-	require.Equal(t, renewed, log.refs[0])
-	require.Equal(t, 2, log.loads[len(log.loads)-1].RoundTrips)
-	require.Equal(t, renewed, log.lastEnd().Sessions[0].Session)
+		during := -1
+		require.NoError(t, tx.JoinLast(&meanwhile{func() { during = len(listing(t, c)) }}))
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, 1, during)
+		require.Len(t, listing(t, c), 2)
+		var renewed sd.SessionRef
+		for i, event := range log.events {
+			if event == "renewed to" {
+				renewed = log.refs[i]
+			}
+		}
+		log.take()
+		require.NoError(t, c.View(t.Context(), "old", func(s *sd.Session) error {
+			require.False(t, s.IsNew())
+			return nil
+		}))
+		require.Equal(t, renewed, log.refs[0])
+		require.Equal(t, 2, log.loads[len(log.loads)-1].RoundTrips)
+		require.Equal(t, renewed, log.lastEnd().Sessions[0].Session)
 
-	// By both ids within one transaction it is one session, loaded once.
-	require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
-		first, err := c.Session(t.Context(), tx, "old")
-		require.NoError(t, err)
-		again, err := c.Session(t.Context(), tx, first.ID())
-		require.NoError(t, err)
-		require.Same(t, first, again)
-		return nil
-	}))
-	require.Len(t, log.lastEnd().Sessions, 1)
+		// By both ids within one transaction it is one session, loaded once.
+		require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
+			first, err := c.Session(t.Context(), tx, "old")
+			require.NoError(t, err)
+			again, err := c.Session(t.Context(), tx, first.ID())
+			require.NoError(t, err)
+			require.Same(t, first, again)
+			return nil
+		}))
+		require.Len(t, log.lastEnd().Sessions, 1)
+	})
 }

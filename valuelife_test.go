@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -33,7 +32,7 @@ func (c markCodec) Unmarshal(b []byte, dst any) error {
 }
 
 // lifeContainers are containers for which values may end.
-func lifeContainers(t *testing.T, test func(t *testing.T, c *sd.Container)) {
+func lifeContainers(t *testing.T, test func(t *testing.T, c *sd.Container, clock *clock)) {
 	t.Helper()
 	for name, cfg := range map[string]sd.Config{
 		"MessagePack":            {},
@@ -43,10 +42,10 @@ func lifeContainers(t *testing.T, test func(t *testing.T, c *sd.Container)) {
 		"serializable, no grace": {Conflict: sd.Serializable, Resolution: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, err := sd.NewContainer(memstore.New(memstore.Config{}), cfg)
-				require.NoError(t, err)
-				test(t, c)
+			overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+				cfg := cfg
+				cfg.Now = clock.Now
+				test(t, container(t, store, cfg), clock)
 			})
 		})
 	}
@@ -63,14 +62,14 @@ func view(t *testing.T, c *sd.Container, fn func(s *sd.Session)) {
 }
 
 func TestValueThatHasEndedIsAbsentEverywhere(t *testing.T) {
-	lifeContainers(t, func(t *testing.T, c *sd.Container) {
-		end := time.Now().Add(10 * time.Minute)
+	lifeContainers(t, func(t *testing.T, c *sd.Container, clock *clock) {
+		end := clock.Now().Add(10 * time.Minute)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			return errors.Join(
 				s.Pkg("p").SetFor("code", "1234", 10*time.Minute), s.Pkg("p").Set("name", "n"),
 				s.Pkg("gone").SetFor("k", 1, 10*time.Minute))
 		}))
-		time.Sleep(10*time.Minute - time.Nanosecond)
+		clock.move(10*time.Minute - time.Nanosecond)
 		view(t, c, func(s *sd.Session) {
 			code, err := sd.Get[string](s.Pkg("p"), "code")
 			require.NoError(t, err)
@@ -83,7 +82,7 @@ func TestValueThatHasEndedIsAbsentEverywhere(t *testing.T) {
 					require.Zero(t, v.Expires())
 				}
 			}
-			time.Sleep(time.Nanosecond)
+			clock.move(time.Nanosecond)
 			require.True(t, s.Pkg("p").Has("code"), "a transaction sees the session as of its loading")
 			require.Equal(t, 1, s.Pkg("gone").Len())
 		})
@@ -104,20 +103,19 @@ func TestValueThatHasEndedIsAbsentEverywhere(t *testing.T) {
 }
 
 // holds reports whether text stands anywhere in the store.
-func holds(t *testing.T, store *memstore.Store, text string) bool {
+func holds(t *testing.T, store sd.Store, text string) bool {
 	t.Helper()
 	return bytes.Contains(dump(t, store), []byte(text))
 }
 
 func TestValueThatHasEndedIsRemovedByTheNextWriteOfItsPackageAndIsNoChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New(memstore.Config{})
-		c, err := sd.NewContainer(store, sd.Config{})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Now: clock.Now})
 		require.NoError(t, err)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			return errors.Join(s.Pkg("p").SetFor("k", "the secret", time.Minute), s.Pkg("q").Set("k", 1))
 		}))
-		time.Sleep(time.Minute)
+		clock.move(time.Minute)
 		before := dump(t, store)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			require.NoError(t, s.Pkg("p").Delete("k"), "it is absent: nothing to delete")
@@ -137,7 +135,7 @@ func TestValueThatHasEndedIsRemovedByTheNextWriteOfItsPackageAndIsNoChange(t *te
 			require.NoError(t, s.Pkg("p").Clear())
 			return s.Pkg("p").SetFor("k", "the secret", time.Minute)
 		}))
-		time.Sleep(time.Minute)
+		clock.move(time.Minute)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			require.NoError(t, s.Pkg("p").Set("k", 1))
 			return s.Pkg("p").Delete("k")
@@ -147,7 +145,7 @@ func TestValueThatHasEndedIsRemovedByTheNextWriteOfItsPackageAndIsNoChange(t *te
 }
 
 func TestSetForAndSetAndModifyDecideHowLongAValueLives(t *testing.T) {
-	lifeContainers(t, func(t *testing.T, c *sd.Container) {
+	lifeContainers(t, func(t *testing.T, c *sd.Container, clock *clock) {
 		status := func(fn func(p *sd.PkgData)) (got sd.Status) {
 			t.Helper()
 			require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
@@ -165,12 +163,12 @@ func TestSetForAndSetAndModifyDecideHowLongAValueLives(t *testing.T) {
 			})
 			return at
 		}
-		in := func(d time.Duration) time.Time { return time.Unix(0, time.Now().Add(d).UnixNano()).UTC() }
+		in := func(d time.Duration) time.Time { return time.Unix(0, clock.Now().Add(d).UnixNano()).UTC() }
 
 		first := in(time.Minute)
 		require.Equal(t, sd.Modified, status(func(p *sd.PkgData) { require.NoError(t, p.SetFor("n", 1, time.Minute)) }))
 		require.Equal(t, first, end())
-		time.Sleep(time.Second)
+		clock.move(time.Second)
 		require.Equal(t, sd.Modified, status(func(p *sd.PkgData) { require.NoError(t, p.SetFor("n", 1, time.Minute)) }),
 			"an equal value with another end is a change")
 		require.Equal(t, first.Add(time.Second), end())
@@ -189,18 +187,18 @@ func TestSetForAndSetAndModifyDecideHowLongAValueLives(t *testing.T) {
 
 		require.Equal(t, sd.Modified, status(func(p *sd.PkgData) { require.NoError(t, p.Set("n", 2)) }))
 		require.Zero(t, end(), "Set stores a value without an end")
-		time.Sleep(30 * time.Minute)
+		clock.move(30 * time.Minute)
 		view(t, c, func(s *sd.Session) { require.True(t, s.Pkg("p").Has("n")) })
 
 		// A value that has ended begins again.
 		require.NoError(t, c.Update(t.Context(), "v", setForIn("p", "n", 5, time.Second)))
-		time.Sleep(time.Second)
+		clock.move(time.Second)
 		require.Equal(t, sd.Modified, status(func(p *sd.PkgData) {
 			require.NoError(t, sd.Modify(p, "n", func(n *int) error { require.Zero(t, *n); *n = 1; return nil }))
 		}))
 		require.Zero(t, end())
 		require.NoError(t, c.Update(t.Context(), "v", setForIn("p", "n", 5, time.Second)))
-		time.Sleep(time.Second)
+		clock.move(time.Second)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			n, err := sd.SetDefault(s.Pkg("p"), "n", 9)
 			require.Equal(t, 9, n)
@@ -215,7 +213,7 @@ func TestSetForAndSetAndModifyDecideHowLongAValueLives(t *testing.T) {
 			}
 			return nil
 		}))
-		time.Sleep(time.Minute)
+		clock.move(time.Minute)
 		view(t, c, func(s *sd.Session) {
 			require.False(t, s.Pkg("p").Has("n"))
 			n, err := sd.Get[int](s.Pkg("copy"), "n")
@@ -261,8 +259,8 @@ func TestSetForRefusesWhatItCannotStore(t *testing.T) {
 }
 
 func TestSavepointsAndRenewalsKeepTheEndOfAValue(t *testing.T) {
-	lifeContainers(t, func(t *testing.T, c *sd.Container) {
-		end := time.Now().Add(time.Minute).UnixNano()
+	lifeContainers(t, func(t *testing.T, c *sd.Container, clock *clock) {
+		end := clock.Now().Add(time.Minute).UnixNano()
 		endOf := func(s *sd.Session) (at int64) {
 			for _, v := range s.Pkg("p").All() {
 				at = v.Expires().UnixNano()
@@ -300,7 +298,7 @@ func TestSavepointsAndRenewalsKeepTheEndOfAValue(t *testing.T) {
 			require.Equal(t, end, endOf(s))
 			return nil
 		}))
-		time.Sleep(time.Minute)
+		clock.move(time.Minute)
 		require.NoError(t, c.View(t.Context(), next, func(s *sd.Session) error {
 			require.Equal(t, []string{"q"}, s.Packages())
 			return nil
@@ -308,139 +306,15 @@ func TestSavepointsAndRenewalsKeepTheEndOfAValue(t *testing.T) {
 	})
 }
 
-// meetAt commits mine on a session that another has changed by theirs, after a
-// while.
-func meetAt(t *testing.T, c *sd.Container, while time.Duration, mine, theirs func(*sd.Session) error) error {
-	t.Helper()
-	tx := sd.Begin()
-	s, err := c.Session(t.Context(), tx, "v")
-	require.NoError(t, err)
-	require.NoError(t, mine(s))
-	time.Sleep(while)
-	require.NoError(t, c.Update(t.Context(), "v", theirs))
-	return tx.Commit(t.Context())
-}
-
-func TestMergingTakesWhatHasEndedAsAbsentOnBothSides(t *testing.T) {
-	readAndSet := func(s *sd.Session) error {
-		return sd.Modify(s.Pkg("p"), "k", func(n *int) error { *n++; return nil })
-	}
-	for name, c := range map[string]struct {
-		mine, theirs func(*sd.Session) error
-		while        time.Duration
-		conflict     bool
-		want         int // of k; 0: absent
-	}{
-		"theirs swept it out":                    {setIn("p", "k", 7), setIn("p", "other", 1), time.Minute, false, 7},
-		"theirs swept it out, mine had read it":  {func(s *sd.Session) error { s.Pkg("p").Has("k"); return s.Pkg("p").Set("k", 7) }, setIn("p", "other", 1), time.Minute, false, 7},
-		"theirs wrote elsewhere, and it ended":   {setIn("p", "k", 7), setIn("q", "other", 1), time.Minute, false, 7},
-		"mine deletes what has ended meanwhile":  {func(s *sd.Session) error { return s.Pkg("p").Delete("k") }, setIn("p", "other", 1), time.Minute, false, 0},
-		"theirs began it anew":                   {readAndSet, setForIn("p", "k", 9, time.Hour), time.Minute, true, 9},
-		"theirs gave it another end":             {readAndSet, setForIn("p", "k", 1, time.Hour), time.Second, true, 1},
-		"both gave it the same, blindly":         {setIn("p", "k", 3), setIn("p", "k", 3), time.Second, false, 3},
-		"the same value with different ends":     {setForIn("p", "k", 3, time.Hour), setIn("p", "k", 3), time.Second, true, 3},
-		"mine gave it another end, theirs apart": {setForIn("p", "k", 1, time.Hour), setIn("p", "other", 1), time.Second, false, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store := memstore.New(memstore.Config{})
-				container, err := sd.NewContainer(store, sd.Config{})
-				require.NoError(t, err)
-				require.NoError(t, container.Update(t.Context(), "v", setForIn("p", "k", 1, time.Minute)))
-				err = meetAt(t, container, c.while, c.mine, c.theirs)
-				if c.conflict {
-					require.ErrorIs(t, err, sd.ErrConflict)
-				} else {
-					require.NoError(t, err)
-				}
-				view(t, container, func(s *sd.Session) {
-					n, err := sd.GetOr(s.Pkg("p"), "k", 0)
-					require.NoError(t, err)
-					require.Equal(t, c.want, n)
-				})
-			})
-		})
-	}
-}
-
-func TestUnderSerializableThePassingOfTimeIsNoConflict(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Conflict: sd.Serializable})
-		require.NoError(t, err)
-		reads := func(s *sd.Session) error {
-			_ = s.Packages()
-			_ = s.Pkg("p").Keys()
-			_, err := sd.GetOr(s.Pkg("p"), "k", 0)
-			return errors.Join(err, s.Pkg("mine").Set("k", 1))
-		}
-		begin := func() {
-			require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-				return errors.Join(s.Pkg("mine").Set("k", 0), s.Pkg("q").Set("k", 0), s.Pkg("p").SetFor("k", 1, time.Minute))
-			}))
-		}
-		begin()
-		require.NoError(t, meetAt(t, c, time.Minute, reads, setIn("q", "k", 1)), "it has ended on both sides")
-		begin()
-		require.NoError(t, meetAt(t, c, 0, reads, setIn("q", "k", 1)), "it has ended on neither")
-		begin()
-		require.ErrorIs(t, meetAt(t, c, time.Minute, reads, setForIn("p", "k", 1, time.Minute)), sd.ErrConflict)
-		begin()
-		require.ErrorIs(t, meetAt(t, c, 0, reads, setIn("p", "k", 1)), sd.ErrConflict, "another end is a change")
-
-		// Read beside another session, and compared once more at the commit.
-		begin()
-		require.NoError(t, sd.Run(t.Context(), func(tx *sd.Txn) error {
-			s, err := c.Session(t.Context(), tx, "v")
-			require.NoError(t, err)
-			require.True(t, s.Pkg("p").Has("k"))
-			o, err := c.Session(t.Context(), tx, "other")
-			require.NoError(t, err)
-			time.Sleep(time.Minute)
-			return o.Pkg("p").Set("k", 1)
-		}))
-	})
-}
-
-func TestAResolverSeesAndKeepsTheEndOfAValue(t *testing.T) {
-	for name, keep := range map[string]struct {
-		what func(*sd.Collision) any
-		ends bool
-	}{
-		"theirs":         {func(c *sd.Collision) any { return c.Theirs }, true},
-		"mine":           {func(c *sd.Collision) any { return c.Mine }, false},
-		"another":        {func(*sd.Collision) any { return 5 }, false},
-		"none":           {func(*sd.Collision) any { return sd.Value{} }, false},
-		"theirs decoded": {func(c *sd.Collision) any { v, _ := c.Theirs.Any(); return v }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Resolve: func(c *sd.Collision) error {
-					require.NotZero(t, c.Theirs.Expires())
-					return c.Keep(keep.what(c))
-				}})
-				require.NoError(t, err)
-				require.NoError(t, c.Update(t.Context(), "v", setIn("p", "k", 1)))
-				require.NoError(t, meetAt(t, c, 0, setIn("p", "k", 2), setForIn("p", "k", 3, time.Minute)))
-				view(t, c, func(s *sd.Session) {
-					for _, v := range s.Pkg("p").All() {
-						require.Equal(t, keep.ends, !v.Expires().IsZero())
-					}
-					require.Equal(t, name != "none", s.Pkg("p").Has("k"))
-				})
-			})
-		})
-	}
-}
-
 func TestListShowsNothingThatHasEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{})
+	overStores(t, func(t *testing.T, store sd.Store, clock *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Now: clock.Now})
 		require.NoError(t, err)
 		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
 			return errors.Join(s.Pkg("p").SetFor("k", 1, time.Minute), s.Pkg("q").Set("k", 1), s.Pkg("q").SetFor("l", 1, time.Minute))
 		}))
 		require.Equal(t, []string{"p", "q"}, listing(t, c)[0].Packages())
-		time.Sleep(time.Minute)
+		clock.move(time.Minute)
 		s := listing(t, c)[0]
 		require.Equal(t, []string{"q"}, s.Packages())
 		require.ErrorIs(t, s.Get("p", "k", new(int)), sd.ErrKeyNotFound)
@@ -453,25 +327,27 @@ func TestListShowsNothingThatHasEnded(t *testing.T) {
 // A value of another codec may begin with the byte that marks an end, or be
 // shorter than one: it comes back as it was.
 func TestValuesThatLookAsIfTheyEndedComeBack(t *testing.T) {
-	c, err := sd.NewContainer(memstore.New(memstore.Config{}), sd.Config{Codec: rawCodec{}})
-	require.NoError(t, err)
-	values := []string{"", "\xC1", "\xC1\x00", "\xC1\x01\x00\x00\x00\x00\x00\x00\x00", "\xC1\x01\x00\x00\x00\x00\x00\x00\x00rest", "\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1"}
-	require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
-		for i, v := range values {
-			require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), v))
-			require.NoError(t, s.Pkg("p").SetFor(fmt.Sprint("for", i), v, time.Hour))
-		}
-		return nil
-	}))
-	view(t, c, func(s *sd.Session) {
-		require.Equal(t, 2*len(values), s.Pkg("p").Len())
-		for i, v := range values {
-			for _, prefix := range []string{"", "for"} {
-				got, err := sd.Get[string](s.Pkg("p"), prefix+fmt.Sprint(i))
-				require.NoError(t, err)
-				require.Equal(t, v, got)
+	overStores(t, func(t *testing.T, store sd.Store, _ *clock) {
+		c, err := sd.NewContainer(store, sd.Config{Codec: rawCodec{}})
+		require.NoError(t, err)
+		values := []string{"", "\xC1", "\xC1\x00", "\xC1\x01\x00\x00\x00\x00\x00\x00\x00", "\xC1\x01\x00\x00\x00\x00\x00\x00\x00rest", "\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1\xC1"}
+		require.NoError(t, c.Update(t.Context(), "v", func(s *sd.Session) error {
+			for i, v := range values {
+				require.NoError(t, s.Pkg("p").Set(fmt.Sprint(i), v))
+				require.NoError(t, s.Pkg("p").SetFor(fmt.Sprint("for", i), v, time.Hour))
 			}
-		}
+			return nil
+		}))
+		view(t, c, func(s *sd.Session) {
+			require.Equal(t, 2*len(values), s.Pkg("p").Len())
+			for i, v := range values {
+				for _, prefix := range []string{"", "for"} {
+					got, err := sd.Get[string](s.Pkg("p"), prefix+fmt.Sprint(i))
+					require.NoError(t, err)
+					require.Equal(t, v, got)
+				}
+			}
+		})
 	})
 }
 
