@@ -77,3 +77,8 @@ bench-check: ## fail where a bar of docs/benchmarks.md is missed by more than 15
 .PHONY: fuzz
 fuzz: ## every fuzz target of every module for T each; how often each was executed [T=60s]
 	@scripts/fuzz $(T)
+
+.PHONY: model
+model: ## the model of the commit protocol, proof/commit.pml, checked by spin: configurations, windows, mutants
+	@scripts/test-needs
+	@cd proof && go run ./model/check

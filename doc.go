@@ -147,7 +147,9 @@
 //
 // A lost removal: the reply to a renewal's removal of the old item is lost, and
 // the old item is absent. It may have been a logout; so the new one is taken back
-// and the outcome is unknown: the visitor has no session.
+// and the outcome is unknown: the visitor has no session. The same where the
+// removal, or the forward of a grace period, is late: it is not there when it is
+// looked for, cannot be sent again, and arrives when the new one is taken back.
 //
 // Several sessions, or a participant beside, need more than one write, and so
 // have more of them. A participant of JoinLast commits, and then the process
