@@ -97,6 +97,11 @@ func (t *Txn) appendsTo(k Key) []int {
 	return list
 }
 
+// destroys reports whether a transaction destroyed the life of a list.
+func (t *Txn) destroys(k Key) bool {
+	return slices.Contains(t.Visits, Visit{Session: k.Session, Life: k.Life, Destroyed: true})
+}
+
 // reads checks what was found, by whom ever.
 func (c *checker) reads() {
 	for i := range c.h.Txns {
@@ -157,6 +162,9 @@ func (c *checker) read(who string, reader int, k Key, list []int) {
 			return
 		case op.TakenBack || w.Outcome == Aborted:
 			c.found(G1a, "%s found %d in %v, which transaction %d has taken back", who, n, k, w.ID)
+			return
+		case w.destroys(k):
+			c.found(G1b, "%s found %d in %v, which transaction %d destroyed with it", who, n, k, w.ID)
 			return
 		}
 		for _, other := range w.appendsTo(k) {

@@ -78,6 +78,7 @@ func TestTheCheckerFindsEachAnomalyInItsShortestHistory(t *testing.T) {
 		"an aborted append is there":  {history(state{"x": {1}}, state{}, txn(1, add(x, 1)).said(Aborted)), G1a},
 		"what a savepoint took back":  {history(state{"x": {1}}, state{}, txn(1, takenBack)), G1a},
 		"read between two appends":    {history(state{"x": {1, 2}}, state{}, txn(1, add(x, 1), add(x, 2, 1)), txn(2, read(x, 1))), G1b},
+		"read before it destroyed":    {history(state{}, state{}, txn(1, add(x, 1)).visits(destroyed).at(10, 40), txn(2, read(x, 1)).visits(saw).at(30, 35)), G1b},
 		"two orders":                  {history(state{"x": {1, 2}}, state{}, txn(1, add(x, 1)), txn(2, add(x, 2, 1)), txn(3, read(x, 2))), Incompatible},
 		"an append is nowhere":        {history(state{}, state{}, txn(1, add(x, 1))), LostAppend},
 		"read, then lost":             {history(state{"x": {2}}, state{}, txn(1, add(x, 1)).said(Unknown), txn(2, read(x, 1)), txn(3, add(x, 2))), LostAppend},
