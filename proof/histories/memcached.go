@@ -23,7 +23,6 @@ type memcached struct {
 	kills    bool
 	killed   atomic.Int64
 	levels   map[Level]*levelContainers
-	only     []sd.Store
 	stop     context.CancelFunc
 	stopped  chan struct{}
 	restarts error // of a server that did not start again
@@ -71,15 +70,15 @@ func startMemcached(ctx context.Context, seed uint64, kills bool) (_ *memcached,
 	for _, level := range []Level{MergeLevel, SerializableLevel, StrictLevel} {
 		l := new(levelContainers)
 		for i, s := range over {
-			if l.apps[i], err = containers(s, level, commitTimeout); err != nil {
+			if l.apps[i], err = containers(s, level.policy(), commitTimeout); err != nil {
 				return nil, err
 			}
 		}
-		if l.clean, err = containers(direct, level, commitTimeout); err != nil {
+		if l.clean, err = containers(direct, level.policy(), commitTimeout); err != nil {
 			return nil, err
 		}
 		for i, s := range single {
-			if l.only[i], err = containers(s, level, commitTimeout); err != nil {
+			if l.only[i], err = containers(s, level.policy(), commitTimeout); err != nil {
 				return nil, err
 			}
 		}

@@ -43,12 +43,16 @@ func (d distant) CompareAndDelete(ctx context.Context, key string, v sd.Version)
 	return d.Store.CompareAndDelete(ctx, key, v)
 }
 
-// containers returns two containers of the same policy, as every client has them.
-func containers(s sd.Store, level Level, commitTimeout time.Duration) (cs [2]*sd.Container, err error) {
-	policy := sd.Merge
-	if level != MergeLevel {
-		policy = sd.Serializable
+// policy is what a container promises the level for.
+func (l Level) policy() sd.ConflictPolicy {
+	if l == MergeLevel {
+		return sd.Merge
 	}
+	return sd.Serializable
+}
+
+// containers returns two containers of the same policy, as every client has them.
+func containers(s sd.Store, policy sd.ConflictPolicy, commitTimeout time.Duration) (cs [2]*sd.Container, err error) {
 	for i := range cs {
 		cs[i], err = sd.NewContainer(s, sd.Config{Name: fmt.Sprint("history", i), Conflict: policy, CommitTimeout: commitTimeout, Attempts: retry.Attempts})
 		if err != nil {
@@ -77,7 +81,7 @@ func (m *memory) open(ctx context.Context, shape Shape, seed uint64, n int) (*pl
 		timeout = 150 * time.Millisecond // whoever meets what is undecided waits so long
 	}
 	var err error
-	if p.clean, err = containers(store, shape.Level, timeout); err != nil {
+	if p.clean, err = containers(store, shape.Level.policy(), timeout); err != nil {
 		return nil, err
 	}
 	network := &network{m: m, rng: rand.New(rand.NewPCG(seed, uint64(n))), level: shape.Level, timeout: timeout}
@@ -86,7 +90,7 @@ func (m *memory) open(ctx context.Context, shape Shape, seed uint64, n int) (*pl
 		if m.unreliable {
 			err = network.connect(cl, distant{store})
 		} else {
-			cl.containers, err = containers(distant{store}, shape.Level, timeout)
+			cl.containers, err = containers(distant{store}, shape.Level.policy(), timeout)
 		}
 		if err != nil {
 			return nil, err
@@ -125,7 +129,7 @@ func (w *network) connect(cl *client, store sd.Store) (err error) {
 		w.m.deaths.Add(1)
 		return w.connect(cl, store)
 	}
-	cl.containers, err = containers(f, w.level, w.timeout)
+	cl.containers, err = containers(f, w.level.policy(), w.timeout)
 	return err
 }
 

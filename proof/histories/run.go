@@ -57,8 +57,8 @@ func (f *Figures) add(g Figures) {
 }
 
 func (f Figures) String() string {
-	return fmt.Sprintf("%d histories, %d operations (%d on registers), %d faults injected (%d kills of servers, %d deaths of clients), %d unknown outcomes, %d sessions lost with their server, %d anomalies",
-		f.Histories, f.Operations, f.Registers, f.Faults, f.Kills, f.Deaths, f.Unknown, f.Lost, f.Anomalies)
+	return fmt.Sprintf("%d histories, %d operations (%d reads of and appends to lists in transactions that committed or may have, %d transactions on registers), %d faults injected (%d kills of servers and %d deaths of clients among them), %d unknown outcomes, %d sessions lost with their server, %d anomalies",
+		f.Histories, f.Operations, f.Operations-f.Registers, f.Registers, f.Faults, f.Kills, f.Deaths, f.Unknown, f.Lost, f.Anomalies)
 }
 
 // programs are run in turn.
