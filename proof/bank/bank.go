@@ -25,7 +25,8 @@ type Config struct {
 type Figures struct {
 	Generations int
 	Transfers   int // that were answered nil
-	Refused     int // that certainly were not made
+	Refused     int // that certainly were not made, for a conflict or for want of a server
+	Closed      int // that were not tried to the end, for a session of theirs was lost
 	Unknown     int // of unknown outcome
 	Audits      int // snapshots of all sessions that were checked, those at the end included
 	Kills       int // of servers
@@ -37,8 +38,8 @@ type Figures struct {
 }
 
 func (f Figures) String() string {
-	return fmt.Sprintf("%d transfers (%d more refused, %d of unknown outcome), %d audits, %d kills, %d partitions, %d of %d sessions lost with their server and %d units in them, %d half-lost transfers that a restart explains, %d unexplained",
-		f.Transfers, f.Refused, f.Unknown, f.Audits, f.Kills, f.Partitions, f.Lost, f.Generations*sessions, f.Missing, f.Window, f.Faults)
+	return fmt.Sprintf("%d transfers (%d more refused, %d of unknown outcome, %d to lost sessions), %d audits, %d kills, %d partitions, %d of %d sessions lost with their server and %d units in them, %d half-lost transfers that a restart explains, %d unexplained",
+		f.Transfers, f.Refused, f.Unknown, f.Closed, f.Audits, f.Kills, f.Partitions, f.Lost, f.Generations*sessions, f.Missing, f.Window, f.Faults)
 }
 
 const (

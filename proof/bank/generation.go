@@ -222,6 +222,8 @@ func (g *generation) close(ctx context.Context) error {
 				f.Transfers++
 			case errors.Is(t.err, sd.ErrOutcomeUnknown):
 				f.Unknown++
+			case errors.Is(t.err, errClosed):
+				f.Closed++
 			default:
 				f.Refused++
 			}

@@ -26,6 +26,7 @@ type Figures struct {
 	Transactions int // attempts included
 	Operations   int // see the package comment
 	Registers    int // of Operations, those checked by porcupine
+	Memcached    int // of Operations, those over memcached
 	Unknown      int // transactions on lists of unknown outcome
 	Faults       int // injected, kills and deaths included
 	Kills        int // of servers
@@ -41,6 +42,7 @@ func (f *Figures) add(g Figures) {
 	f.Transactions += g.Transactions
 	f.Operations += g.Operations
 	f.Registers += g.Registers
+	f.Memcached += g.Memcached
 	f.Unknown += g.Unknown
 	f.Faults += g.Faults
 	f.Kills += g.Kills
@@ -57,8 +59,8 @@ func (f *Figures) add(g Figures) {
 }
 
 func (f Figures) String() string {
-	return fmt.Sprintf("%d histories, %d operations (%d reads of and appends to lists in transactions that committed or may have, %d transactions on registers), %d faults injected (%d kills of servers and %d deaths of clients among them), %d unknown outcomes, %d sessions lost with their server, %d anomalies",
-		f.Histories, f.Operations, f.Operations-f.Registers, f.Registers, f.Faults, f.Kills, f.Deaths, f.Unknown, f.Lost, f.Anomalies)
+	return fmt.Sprintf("%d histories, %d operations (%d reads of and appends to lists in transactions that committed or may have, %d transactions on registers; %d over memcached), %d faults injected (%d kills of servers and %d deaths of clients among them), %d unknown outcomes, %d sessions lost with their server, %d anomalies",
+		f.Histories, f.Operations, f.Operations-f.Registers, f.Registers, f.Memcached, f.Faults, f.Kills, f.Deaths, f.Unknown, f.Lost, f.Anomalies)
 }
 
 // programs are run in turn.
@@ -212,7 +214,7 @@ func Run(ctx context.Context, cfg Config) (Figures, error) {
 		}
 		f, err := suiteOf(m, 12, kills).run(ctx, cfg.For*20/100, timely)
 		faults, stormErr := m.close()
-		f.Faults, f.Kills = faults, int(m.killed.Load())
+		f.Faults, f.Kills, f.Memcached = faults, int(m.killed.Load()), f.Operations
 		part(name, f, errors.Join(err, stormErr))
 	}
 
