@@ -146,6 +146,12 @@ func TestTheCheckerFindsLivesThatComeBackOrVanish(t *testing.T) {
 	r := Check(h, MergeLevel)
 	require.Empty(t, r.Anomalies, "its server was restarted")
 	require.Equal(t, 1, r.Lost)
+
+	h = history(state{}, state{}, made.excused())
+	require.Empty(t, Check(h, MergeLevel).Anomalies, "it was not made after all")
+	h = history(state{}, state{}, destroyed.said(Committed).excused(), found(2, 1000, 30, 40))
+	require.Empty(t, Check(h, MergeLevel).Anomalies, "it was not destroyed after all")
+	require.Equal(t, map[Name]int{Resurrection: 1}, names(Check(history(state{}, state{}, destroyed.said(Committed)), MergeLevel)))
 }
 
 // What has one explanation is accepted.

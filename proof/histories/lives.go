@@ -46,8 +46,8 @@ func (c *checker) lives() {
 
 func (c *checker) visit(l *life, i int, t Txn, v Visit) {
 	if v.Made {
-		if !c.happened[i] {
-			return
+		if !c.happened[i] || t.Excused {
+			return // perhaps it was not made after all
 		}
 		l.born = t.Start
 	} else if t.Start > l.seen {
@@ -59,7 +59,7 @@ func (c *checker) visit(l *life, i int, t Txn, v Visit) {
 	}
 	if v.Destroyed && t.Outcome != Aborted {
 		l.destroyed = true
-		if t.Outcome == Committed && t.End < l.ended {
+		if t.Outcome == Committed && !t.Excused && t.End < l.ended {
 			l.ended, l.endedBy = t.End, t.ID
 		}
 	}
@@ -77,8 +77,12 @@ func (c *checker) ends(session int, found map[int]*life, last int) {
 		if !ok || n == last || l.destroyed || !c.happened[src.txn] {
 			continue
 		}
-		if c.h.Lost[session] {
+		switch {
+		case c.h.Lost[session]:
 			c.report.Lost++
+			continue
+		case c.h.Txns[src.txn].Excused:
+			c.report.Window++ // it was made by a transaction that lost a part
 			continue
 		}
 		c.found(Vanished, "session %d, as transaction %d made it, is not there at the end, and nobody destroyed it", session, n)

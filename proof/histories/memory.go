@@ -75,7 +75,7 @@ func (m *memory) open(ctx context.Context, shape Shape, seed uint64, n int) (*pl
 	if shape.Destroys {
 		p.may = append(p.may, sd.ErrGone)
 	}
-	timeout := 5 * time.Second
+	timeout := time.Minute // nothing is lost, and nobody gives up
 	if m.unreliable {
 		p.may = append(p.may, sd.ErrUnavailable, sd.ErrOutcomeUnknown)
 		timeout = 150 * time.Millisecond // whoever meets what is undecided waits so long

@@ -64,6 +64,8 @@ var registerModel = porcupine.Model{
 // of operations that overlap.
 const checkTime = 20 * time.Second
 
+var errUnchecked = errors.New("not checked")
+
 // CheckRegisters looks for an order of the operations that explains what they
 // said. A search that does not end in time is an error too.
 func CheckRegisters(history []porcupine.Operation) error {
@@ -71,7 +73,7 @@ func CheckRegisters(history []porcupine.Operation) error {
 		switch porcupine.CheckOperationsTimeout(registerModel, part, checkTime) {
 		case porcupine.Ok:
 		case porcupine.Unknown:
-			return fmt.Errorf("not checked: no order of %d operations on one key was found or excluded within %v", len(part), checkTime)
+			return fmt.Errorf("%w: no order of %d operations on one key was found or excluded within %v", errUnchecked, len(part), checkTime)
 		default:
 			text := "not linearizable: no order explains"
 			for _, op := range part {

@@ -11,7 +11,8 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 0, "of the programs; 0 draws one")
-	runFor = flag.Duration("for", 5*time.Second, "how long TestHistories runs")
+	atOnce = flag.Int("histories", 12, "how many histories TestHistories runs at once")
+	runFor = flag.Duration("for", 4*time.Second, "how long TestHistories runs")
 )
 
 // The short form of what make proof runs.
@@ -21,7 +22,7 @@ func TestHistories(t *testing.T) {
 		s = rand.Uint64()
 	}
 	t.Logf("-seed=%d", s)
-	f, err := Run(t.Context(), Config{Seed: s, For: *runFor, Operations: 2000, Faults: 200, Out: t.Output()})
+	f, err := Run(t.Context(), Config{Seed: s, For: *runFor, Operations: 2000, Faults: 200, Parallel: *atOnce, Out: t.Output()})
 	t.Logf("%v", f)
 	require.NoError(t, err)
 	require.NotZero(t, f.Registers)
