@@ -152,6 +152,13 @@ func TestTheCheckerFindsLivesThatComeBackOrVanish(t *testing.T) {
 	h = history(state{}, state{}, destroyed.said(Committed).excused(), found(2, 1000, 30, 40))
 	require.Empty(t, Check(h, MergeLevel).Anomalies, "it was not destroyed after all")
 	require.Equal(t, map[Name]int{Resurrection: 1}, names(Check(history(state{}, state{}, destroyed.said(Committed)), MergeLevel)))
+
+	// Read, appended to, lost with its server, and then destroyed on what was read.
+	h = history(state{}, state{}, txn(1, read(x)).visits(Visit{Session: 0, Life: 1000, Destroyed: true}), txn(2, add(x, 2)).visits(Visit{Session: 0, Life: 1000}), txn(3, read(x, 2)).visits(Visit{Session: 0, Life: 1000}))
+	h.Final[0] = State{}
+	require.Equal(t, map[Name]int{G2: 1}, names(Check(h, SerializableLevel)))
+	h.Lost = map[int]bool{0: true}
+	require.Empty(t, Check(h, SerializableLevel).Anomalies)
 }
 
 // What has one explanation is accepted.

@@ -243,13 +243,14 @@ func (c *checker) stale(reader, writer int) bool {
 }
 
 // deaths adds what follows from a Destroy: whoever found the life comes before.
-// Where several committed nobody knows which ended it.
+// Where several committed, or a server was restarted, nobody knows what ended it:
+// a Destroy of what is not there any more succeeds.
 func (c *checker) deaths(edge func(from, to, session int, k kinds)) {
 	type name struct{ session, life int }
 	by := map[name][]int{}
 	for i, t := range c.h.Txns {
 		for _, v := range t.Visits {
-			if v.Destroyed && t.Outcome != Aborted {
+			if v.Destroyed && t.Outcome != Aborted && !c.h.Lost[v.Session] {
 				by[name{v.Session, v.Life}] = append(by[name{v.Session, v.Life}], i)
 			}
 		}
