@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -61,14 +62,21 @@ var registerModel = porcupine.Model{
 }
 
 // checkTime bounds the search for an order, which is exponential in the number
-// of operations that overlap.
-const checkTime = 20 * time.Second
+// of operations that overlap; a transaction of unknown outcome overlaps with all
+// that follow.
+const checkTime = time.Minute
+
+// checking lets no more searches run at once than there are processors: they
+// would use up each other's time.
+var checking = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 var errUnchecked = errors.New("not checked")
 
 // CheckRegisters looks for an order of the operations that explains what they
 // said. A search that does not end in time is an error too.
 func CheckRegisters(history []porcupine.Operation) error {
+	checking <- struct{}{}
+	defer func() { <-checking }()
 	for _, part := range registerModel.Partition(history) {
 		switch porcupine.CheckOperationsTimeout(registerModel, part, checkTime) {
 		case porcupine.Ok:
