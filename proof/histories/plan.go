@@ -88,7 +88,7 @@ func registers(seed uint64, history, client, each int) []RegisterOp {
 		ops[i] = RegisterOp{
 			Key:    []string{"a", "b", "c"}[rng.IntN(3)],
 			Kind:   []string{"get", "get", "set", "count", "count", "pop", "delete"}[rng.IntN(7)],
-			N:      1000*(client+1) + i,
+			N:      spread * (1 + client*each + i),
 			Beside: rng.IntN(4) == 0,
 		}
 	}

@@ -1,10 +1,12 @@
 package histories
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -20,11 +22,20 @@ type RegisterOp struct {
 	Beside bool   // it changes another session as well, and so goes by intents
 }
 
-// Answer is what it said; also the state of a register.
+// Answer is what it said.
 type Answer struct {
 	There  bool
 	N      int
 	Unsure bool // nobody knows whether it happened, or what it would have said
+	Nth    int  // set by simplify: the how manieth of its kind, if Unsure
+}
+
+// register is the state of one: what it holds, and how many operations that are
+// unsure have taken it away, and counted it.
+type register struct {
+	there            bool
+	n                int
+	cleared, counted int
 }
 
 // registerModel is one key of a session: absent, or a number.
@@ -41,22 +52,33 @@ var registerModel = porcupine.Model{
 		}
 		return parts
 	},
-	Init: func() any { return Answer{} },
+	Init: func() any { return register{} },
 	Step: func(state, input, output any) (bool, any) {
-		was, op, said := state.(Answer), input.(RegisterOp), output.(Answer)
-		next, says := was, was
+		was, op, said := state.(register), input.(RegisterOp), output.(Answer)
+		next, says := was, Answer{There: was.there, N: was.n}
 		switch op.Kind {
 		case "set":
-			next, says = Answer{There: true, N: op.N}, Answer{}
+			next.there, next.n, says = true, op.N, Answer{}
 		case "delete":
-			next, says = Answer{}, Answer{}
+			next.there, next.n, says = false, 0, Answer{}
 		case "count":
-			next = Answer{There: true, N: was.N + 1}
-			says = next
+			next.there, next.n = true, was.n+1
+			says = Answer{There: true, N: next.n}
 		case "pop":
-			next = Answer{}
+			next.there, next.n = false, 0
 		}
-		return said.Unsure || says == said, next
+		if !said.Unsure {
+			return says == said, next
+		}
+		switch op.Kind {
+		case "delete", "pop":
+			next.cleared++
+			return said.Nth == next.cleared, next
+		case "count":
+			next.counted++
+			return said.Nth == next.counted, next
+		}
+		return true, next
 	},
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
 }
@@ -72,12 +94,56 @@ var checking = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 var errUnchecked = errors.New("not checked")
 
+// spread is how far the numbers lie apart that are set: further than any of them
+// is counted.
+const spread = 1000
+
+// simplify takes freedom from the search that makes no difference, of operations
+// on one key. What is unsure may come at any later time, so each multiplies it.
+//
+// A get that is unsure says nothing and does nothing. A set that is unsure and
+// whose number nobody has seen may as well never have happened: what follows it, up
+// to what overwrites it, has said nothing. Of deletes and pops that are unsure,
+// and of counts, which all do the same, the one that began first may as well
+// come first: Nth has them in order.
+func simplify(part []porcupine.Operation) []porcupine.Operation {
+	seen := map[int]bool{}
+	for _, op := range part {
+		if said := op.Output.(Answer); said.There {
+			seen[said.N/spread] = true
+		}
+	}
+	part = slices.DeleteFunc(slices.Clone(part), func(o porcupine.Operation) bool {
+		op := o.Input.(RegisterOp)
+		return o.Output.(Answer).Unsure && (op.Kind == "get" || op.Kind == "set" && !seen[op.N/spread])
+	})
+	slices.SortStableFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	cleared, counted := 0, 0
+	for i, o := range part {
+		said := o.Output.(Answer)
+		if !said.Unsure {
+			continue
+		}
+		switch o.Input.(RegisterOp).Kind {
+		case "delete", "pop":
+			cleared++
+			said.Nth = cleared
+		case "count":
+			counted++
+			said.Nth = counted
+		}
+		part[i].Output = said
+	}
+	return part
+}
+
 // CheckRegisters looks for an order of the operations that explains what they
 // said. A search that does not end in time is an error too.
 func CheckRegisters(history []porcupine.Operation) error {
 	checking <- struct{}{}
 	defer func() { <-checking }()
 	for _, part := range registerModel.Partition(history) {
+		part = simplify(part)
 		switch porcupine.CheckOperationsTimeout(registerModel, part, checkTime) {
 		case porcupine.Ok:
 		case porcupine.Unknown:

@@ -16,6 +16,20 @@ func said(t *testing.T, from, to int64, kind string, n int, a Answer, err error)
 	return op
 }
 
+// Many operations of unknown outcome would make the search hopeless, were each
+// free to come at any time.
+func TestManyRegistersOfUnknownOutcomeAreDecided(t *testing.T) {
+	var h []porcupine.Operation
+	for i := range int64(60) {
+		kind := []string{"set", "count", "pop", "delete", "get"}[i%5]
+		h = append(h, said(t, 2*i, 2*i+1, kind, int(i+1)*spread, Answer{}, sd.ErrOutcomeUnknown))
+	}
+	ok := append(h, said(t, 200, 201, "get", 0, Answer{There: true, N: 6*spread + 12}, nil))
+	require.NoError(t, CheckRegisters(ok), "set by the sixth, and counted by all")
+	tooOften := append(h, said(t, 200, 201, "get", 0, Answer{There: true, N: 6*spread + 13}, nil))
+	require.ErrorContains(t, CheckRegisters(tooOften), "not linearizable")
+}
+
 func TestRegistersThatNoOrderExplainsAreFound(t *testing.T) {
 	one := Answer{There: true, N: 1}
 	for name, h := range map[string][]porcupine.Operation{
