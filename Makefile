@@ -77,8 +77,6 @@ bench-check: ## fail where a bar of docs/benchmarks.md is missed by more than 15
 .PHONY: fuzz
 fuzz: ## every fuzz target of every module for T each; how often each was executed [T=60s]
 	@scripts/fuzz $(T)
-fuzz: ## every fuzz target for T each [T=60s]
-	@scripts/each-module $(CURDIR)/scripts/fuzz $(T)
 
 .PHONY: proof
 proof: ## every part of the proof, one line of figures each, in at most 15 minutes; proof/README.md says what they are

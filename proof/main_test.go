@@ -49,7 +49,7 @@ func TestTheLastLineOfATargetIsItsFigures(t *testing.T) {
 func TestThePropertiesOfTheRepositoryAreFound(t *testing.T) {
 	tests, err := propertyTests("..")
 	require.NoError(t, err)
-	require.Contains(t, tests[".."], "TestRule10_ATransactionIsItsModel")
+	require.Contains(t, tests[".."], "TestModel_Rule16_MergeIsItsDefinition")
 	require.NotEmpty(t, tests[filepath.Join("..", "memstore")])
 	_, err = propertyTests(t.TempDir())
 	require.Error(t, err)
