@@ -82,3 +82,8 @@ fuzz: ## every fuzz target of every module for T each; how often each was execut
 model: ## the model of the commit protocol, proof/commit.pml, checked by spin: configurations, windows, mutants
 	@scripts/test-needs
 	@cd proof && go run ./model/check
+
+.PHONY: proof
+proof: ## every part of the proof, one line of figures each, in at most 15 minutes; proof/README.md says what they are
+	@scripts/test-needs
+	@cd proof && go run .

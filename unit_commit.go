@@ -3,6 +3,7 @@ package sessiondata
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -67,13 +68,22 @@ func (u *unit) Prepare(ctx context.Context) error {
 			return fmt.Errorf("%w: more than %d sessions changed in one transaction", ErrNotSupported, maxItems)
 		}
 		if err := u.joint.prepare(u.budget, ctx); err != nil {
-			return err
+			return u.late(ctx, err)
 		}
 	}
 	if !serializable {
 		return nil
 	}
-	return validate(u.budget, slices.DeleteFunc(slices.Clone(u.sessions), (*Session).changed))
+	return u.late(ctx, validate(u.budget, slices.DeleteFunc(slices.Clone(u.sessions), (*Session).changed)))
+}
+
+// late is err, or ErrUnavailable where it says no more than that the budget of
+// Prepare, which is not the caller's context, has run out: nothing is decided.
+func (u *unit) late(ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !certain(err) {
+		return fmt.Errorf("%w: preparing took all of CommitTimeout", ErrUnavailable)
+	}
+	return err
 }
 
 // validate loads again the sessions that were only read, where their container
