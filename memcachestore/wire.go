@@ -81,17 +81,18 @@ func (w wire) send(p, end []byte) (int, error) {
 
 func (c *conn) sendPieces(p, end []byte) (int, error) {
 	out := &c.out
-	if !c.sock.plain || c.nc != net.Conn(c.sock) {
+	plain := c.sock.plain && c.nc == net.Conn(c.sock)
+	if !plain && len(p) <= incomingSize { // a copy costs less than a piece more
 		out.held = append(append(out.held, p...), end...)
-		n, err := c.nc.Write(out.held)
-		if cap(out.held) > 2*incomingSize {
-			out.held = nil // once in a while is no reason to keep it
-		}
-		return n, err
+		return c.nc.Write(out.held)
 	}
 	out.parts = [...][]byte{out.held, p, end}
 	out.list = out.parts[:]
-	n, err := out.list.WriteTo(c.sock.Conn)
+	to := c.sock.Conn
+	if !plain {
+		to = struct{ net.Conn }{c.nc} // piece by piece, by its own Write
+	}
+	n, err := out.list.WriteTo(to)
 	out.parts = [3][]byte{}
 	return int(n), err
 }
