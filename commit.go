@@ -1,6 +1,7 @@
 package sessiondata
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -296,7 +297,7 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 	if err := w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := w.reach(budget, wait)
+	m, v, err := w.reach(budget, wait, nil)
 	if err != nil {
 		return false, w.orTired(budget, err)
 	}
@@ -320,12 +321,18 @@ func (w *write) rebase(budget, ctx context.Context, try int, wait bool) (done bo
 
 // reach reads what is stored for the session now, following forwards where it
 // was renewed meanwhile: it is the same session, under another id. A nil image:
-// it is absent.
-func (w *write) reach(ctx context.Context, wait bool) (*image, Version, error) {
+// it is absent. own, where it is not nil, is the forward that this commit may
+// have left under the old id by now. That is not followed: behind it is our own
+// copy, which is no change by another. The answer is then errOwnForward, by the
+// same read, since the forward may arrive between two.
+func (w *write) reach(ctx context.Context, wait bool, own *forward) (*image, Version, error) {
 	for range maxForwards {
 		m, v, err := w.s.c.clean(ctx, w.key, wait)
 		if err != nil || m.body() != nil {
 			return m, v, err
+		}
+		if own != nil && m != nil && m.forward != nil && bytes.Equal(m.forward.box, own.box) {
+			return nil, v, errOwnForward
 		}
 		to, ok, err := w.s.c.follow(w.id, w.key, m)
 		if err != nil || !ok {
@@ -335,6 +342,9 @@ func (w *write) reach(ctx context.Context, wait bool) (*image, Version, error) {
 	}
 	return nil, Version{}, nil
 }
+
+// errOwnForward never leaves this package.
+var errOwnForward = errors.New("sessiondata: the forward of this commit")
 
 // moveTo goes on under the id that the session was given meanwhile.
 func (w *write) moveTo(id string) {

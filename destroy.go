@@ -44,7 +44,7 @@ func (w *write) aim(budget, ctx context.Context, try int, doubt bool) (gone bool
 		if err := w.breathe(budget, ctx, try); err != nil {
 			return false, unknownIf(doubt, err)
 		}
-		m, v, err := w.reach(budget, true)
+		m, v, err := w.reach(budget, true, nil)
 		switch {
 		case err == nil && (m == nil || m.birth != w.s.base.birth):
 			return true, unknownIf(doubt, w.destroyable(m))

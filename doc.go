@@ -75,7 +75,8 @@
 //
 // Under [Merge], the default, two transactions that each read what the other
 // writes may both commit. [Serializable] refuses that, as if they had run one
-// after the other. [Overwrite] lets the last one win, key by key.
+// after the other: over one session in the order of the clock, over several in
+// some order. [Overwrite] lets the last one win, key by key.
 //
 // [Session.Destroy] and [Session.Renew] win over those who are writing: a slow
 // request cannot bring back a session that was logged out. It gets [ErrGone],

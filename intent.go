@@ -203,7 +203,7 @@ func (j *joint) rebase(budget, ctx context.Context, it *item, try int, wait bool
 	if err := it.w.breathe(budget, ctx, try); err != nil {
 		return false, err
 	}
-	m, v, err := it.w.reach(budget, wait)
+	m, v, err := it.w.reach(budget, wait, nil)
 	if err != nil {
 		return false, it.w.orTired(budget, err)
 	}

@@ -1,7 +1,6 @@
 package sessiondata
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -153,11 +152,10 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (
 			}
 			return nil, Version{}, w.tired()
 		}
-		m, v, ours, err := w.reachFrom(ctx, f)
-		if ours {
-			return nil, Version{}, nil
-		}
+		m, v, err := w.reach(ctx, true, f)
 		switch {
+		case err == errOwnForward:
+			return nil, Version{}, nil
 		case err != nil && lost:
 			continue
 		case err != nil:
@@ -171,28 +169,6 @@ func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (
 			return nil, Version{}, ErrGone
 		}
 	}
-}
-
-// reachFrom is reach for a renewal whose forward f, if it has one, may be under
-// the old id by now. That is not followed: behind it is our own copy, which is no
-// change by another. ours reports it; one read tells both, since f may arrive
-// between two.
-func (w *write) reachFrom(ctx context.Context, f *forward) (m *image, v Version, ours bool, err error) {
-	for range maxForwards {
-		m, v, err := w.s.c.clean(ctx, w.key, true)
-		if err != nil || m.body() != nil {
-			return m, v, false, err
-		}
-		if f != nil && m != nil && m.forward != nil && bytes.Equal(m.forward.box, f.box) {
-			return nil, v, true, nil
-		}
-		to, ok, err := w.s.c.follow(w.id, w.key, m)
-		if err != nil || !ok {
-			return nil, v, false, err
-		}
-		w.moveTo(to)
-	}
-	return nil, Version{}, false, nil
 }
 
 // replace writes the merged session over the one that this commit has placed

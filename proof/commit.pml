@@ -34,7 +34,7 @@
  *   settle.pml   rewrite, truth, fateOf, lapsed, installAll, settle, clean, withdraw
  *   single.pml   write.put, settle, settleBehind, reach, rebase, mergeWith, run,
  *                destroy with aim, and unit.arrive
- *   renew.pml    write.renew, removeOld, lookAtOld with reachFrom, replace, takeBack
+ *   renew.pml    write.renew, removeOld, lookAtOld, replace, takeBack
  *   joint.pml    joint.place, rebase, prepare, readBack, extend, decide, look,
  *                finish, rollback, and what Txn.commit makes of them
  *   reader.pml   a View of two sessions; validate of unit.go

@@ -100,7 +100,7 @@ proctype Renewer(byte c; byte key) {
 			do
 			:: report(UNKNOWN) /* no more time, nor to take it back */
 			:: true ->
-				/* write.reachFrom: our own forward is not followed */
+				/* write.reach: our own forward is not followed */
 				if
 				:: M(OWN_FORWARD_FOLLOWED) -> reach(true)
 				:: else -> clean(key, true)
