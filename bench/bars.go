@@ -13,11 +13,9 @@ type bar struct {
 	// tolerated above (or below) the bar before bench-check fails, as a factor:
 	// times vary, counts do not.
 	tolerance float64
-	// value is judged: of ratios of time the processor time of client and server,
-	// which on the one processor that they share is the time on a quiet machine.
-	value  func(*report) float64
-	spread func(*report) spread // of the value; nil: none
-	time   func(*report) spread // by the clock on the wall; nil: none
+	value     func(*report) float64 // is judged: of ratios, those of time by the clock
+	spread    func(*report) spread  // of the value; nil: none
+	used      func(*report) spread  // the same of processor time; nil: none
 }
 
 // tolerance of bars on time.
@@ -44,15 +42,15 @@ func bars() []bar {
 			if least {
 				of, to = to, of
 			}
-			used := func(r *report) spread { return r.find(key).usedRatio(of, to) }
+			time := func(r *report) spread { return r.find(key).ratio(of, to) }
 			name := fmt.Sprintf("%s, %s, time as a multiple of the bare client's", describe(w), s.name)
 			if least {
 				name = fmt.Sprintf("%s, %s, times faster than %s", describe(w), s.name, of)
 			}
 			all = append(all, bar{
 				what: name, limit: limits[i], least: least, tolerance: tolerance,
-				value: func(r *report) float64 { return used(r).median }, spread: used,
-				time: func(r *report) spread { return r.find(key).ratio(of, to) },
+				value: func(r *report) float64 { return time(r).median }, spread: time,
+				used: func(r *report) spread { return r.find(key).usedRatio(of, to) },
 			})
 		}
 	}
@@ -109,7 +107,7 @@ func parallelBar(w work, s shape, n int) bar {
 	return bar{
 		what: fmt.Sprintf("%s, %s, ratio of %d goroutines to that of one", describe(w), s.name, n), limit: 1, tolerance: tolerance,
 		value: func(r *report) float64 {
-			return r.find(many).usedRatio(nameOurs, nameBare).median / r.find(one).usedRatio(nameOurs, nameBare).median
+			return r.find(many).ratio(nameOurs, nameBare).median / r.find(one).ratio(nameOurs, nameBare).median
 		},
 	}
 }
@@ -119,7 +117,7 @@ func parallelBar(w work, s shape, n int) bar {
 func (r *report) growth(w work) float64 {
 	beyond := func(n int) float64 {
 		res := r.find(scenario{work: w, shape: sweepShape(n), goroutines: 1, pinned: true}.key())
-		return spreadOf(differences(res.cell(nameOurs).used, res.cell(nameBare).used)).median
+		return spreadOf(differences(res.cell(nameOurs).nanos, res.cell(nameBare).nanos)).median
 	}
 	return (beyond(sweep[len(sweep)-1]) - beyond(sweep[0])) / 1e3
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ type machine struct {
 	goVersion         string
 	modules           []string
 	commit            string
+	mitigations       []string
 	loadBefore        string
 	loadAfter         string
 }
@@ -33,6 +35,7 @@ func describeMachine() machine {
 	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.system += ", kernel " + strings.TrimSpace(string(kernel))
 	}
+	m.mitigations = mitigations()
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		for _, d := range info.Deps {
@@ -43,6 +46,19 @@ func describeMachine() machine {
 		}
 	}
 	return m
+}
+
+// mitigations is what the kernel does at every entry, or change of process,
+// against attacks on what the processor has learnt of a program: where it makes
+// it forget, every request runs cold.
+func mitigations() (all []string) {
+	for _, name := range []string{"retbleed", "spectre_v2"} {
+		text, err := os.ReadFile("/sys/devices/system/cpu/vulnerabilities/" + name)
+		if did, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "Mitigation: "); err == nil && ok {
+			all = append(all, name+": "+did)
+		}
+	}
+	return all
 }
 
 func firstOf(file, name string) string {
@@ -79,10 +95,11 @@ func load() string {
 // lines describes it in Markdown.
 func (m machine) lines() string {
 	return fmt.Sprintf(`- %s: %s, %d processors, %s
+- against speculation: %s
 - %s, %s
 - %s
 - commit %s
 - load average before the run %s, after it %s
 `, m.date.Format("2006-01-02 15:04 MST"), m.processor, m.processors, m.system,
-		m.goVersion, m.memcached, strings.Join(m.modules, ", "), m.commit, m.loadBefore, m.loadAfter)
+		cmp.Or(strings.Join(m.mitigations, "; "), "nothing, or not told"), m.goVersion, m.memcached, strings.Join(m.modules, ", "), m.commit, m.loadBefore, m.loadAfter)
 }
