@@ -202,6 +202,15 @@ func (b *browser) click(selector, until string) {
 	b.until(until)
 }
 
+// fire starts the twenty requests and waits for what is to come of them. The
+// button means nothing before the page's script has run, which draws the dots
+// last.
+func (b *browser) fire(until string) {
+	b.t.Helper()
+	b.until("document.querySelectorAll('#dots i').length === 20")
+	b.click("#fire", until)
+}
+
 // until waits for a JavaScript expression to be true, across pages.
 func (b *browser) until(expression string) {
 	b.t.Helper()

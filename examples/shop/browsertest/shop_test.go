@@ -60,7 +60,7 @@ func TestTwoTabsShareOneCart(t *testing.T) {
 func TestTwentyParallelAdditionsAreAllThere(t *testing.T) {
 	b := openBrowser(t, openShop(t), "browser")
 	b.add("mug", 1)
-	b.click("#fire", "document.querySelector('#race-result').dataset.there")
+	b.fire("document.querySelector('#race-result').dataset.there")
 	require.Equal(t, "20", evaluate[string](b, "document.querySelector('#race-result').dataset.there"))
 	require.Equal(t, "20", evaluate[string](b, "document.querySelector('#race-result').dataset.accepted"))
 	require.Equal(t, 20, evaluate[int](b, "document.querySelectorAll('.dots .kept').length"))
@@ -69,7 +69,7 @@ func TestTwentyParallelAdditionsAreAllThere(t *testing.T) {
 
 	// The same over a session that is written back whole.
 	b.do(chromedp.Click(chromedp.CSS(".switch [value=naive] + span")))
-	b.click("#fire", "document.querySelector('#race-result').dataset.mode === 'naive'")
+	b.fire("document.querySelector('#race-result').dataset.mode === 'naive'")
 	require.Equal(t, "20", evaluate[string](b, "document.querySelector('#race-result').dataset.accepted"))
 	there := evaluate[int](b, "Number(document.querySelector('#race-result').dataset.there)")
 	require.Less(t, there, 20)
@@ -167,7 +167,7 @@ func TestThePictureShowsTheShopAtWork(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("input[value='4000 0000 0000 0002']")))
 	b.click("main form button", "location.pathname === '/order'")
 	b.open("/")
-	b.click("#fire", "document.querySelector('#race-result').dataset.there")
+	b.fire("document.querySelector('#race-result').dataset.there")
 	b.until("document.querySelector('#packages').innerText.includes('reserved')")
 	b.until("document.querySelector('#count').innerText === '22'")
 	b.until("document.querySelector('#packages').innerText.includes('teapot')")
