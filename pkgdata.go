@@ -52,12 +52,11 @@ func (p *PkgData) Get(key string, dst any) error {
 func (p *PkgData) Set(key string, v any) error {
 	var body []byte
 	var err error
-	_, msgpack := p.s.codec.(msgpackCodec)
-	direct := 0
-	if msgpack {
+	direct := 0 // the most bytes of a value that is encoded under the lock, in room of the session's
+	if _, ok := p.s.codec.(msgpackCodec); ok {
 		direct = sizeDirect(v)
 	}
-	if direct == 0 { // outside the lock: it may take its time, and call the user's code
+	if direct == 0 { // that may take its time, and call the user's code
 		body, err = encodeValue(p.s.codec, PkgKey{p.name, key}, v)
 	}
 	p.s.u.tx.mu.Lock()
