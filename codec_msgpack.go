@@ -75,12 +75,12 @@ func (msgpackCodec) Marshal(v any) ([]byte, error) {
 	if w.buf.Cap() <= keepBuffer {
 		msgpackWriters.Put(w)
 	}
-	if found == 0 {
-		return out, nil
-	}
-	// An encoder of the user's own may have written anything.
-	if err := wellFormed(out); err != nil {
-		return nil, err
+	// An encoder of the user's own may have written anything, and only the
+	// encoding tells how deep a value is whose type does not.
+	if found&(ownEncoding|unbounded) != 0 {
+		if err := wellFormed(out); err != nil {
+			return nil, err
+		}
 	}
 	if found&unsortedMap != 0 && found&ownEncoding == 0 {
 		out, _ = sortMaps(make([]byte, 0, len(out)), out)

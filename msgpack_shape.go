@@ -12,8 +12,7 @@ import (
 type shape uint8
 
 const (
-	composite   shape = 1 << iota // anything but a plain value
-	unsortedMap                   // a map that the module does not sort
+	unsortedMap shape = 1 << iota // a map that the module does not sort
 	ownEncoding                   // a type that encodes or decodes itself
 	unbounded                     // an interface, or a type that holds itself: only the value tells
 )
@@ -33,14 +32,15 @@ var (
 )
 
 // shapeOf returns the shape of v, looking into v only where its type leaves
-// something open. A value without an end in sight, as any cyclic one is, is an
-// error: the module would run out of stack.
+// something open, which stays noted. A value without an end in sight, as any
+// cyclic one is, is an error: the module would run out of stack.
 func shapeOf(v any) (shape, error) {
 	s := typeShape(reflect.TypeOf(v), nil)
 	if s&unbounded == 0 {
 		return s, nil
 	}
-	return valueShape(reflect.ValueOf(v), 0)
+	s, err := valueShape(reflect.ValueOf(v), 0)
+	return s | unbounded, err
 }
 
 func typeShape(t reflect.Type, within []reflect.Type) shape {
@@ -64,25 +64,25 @@ func newShape(t reflect.Type, within []reflect.Type) shape {
 	p := reflect.PointerTo(t)
 	for _, own := range []reflect.Type{typeCustomEncoder, typeCustomDecoder, typeMarshaler, typeUnmarshaler} {
 		if t.Implements(own) || p.Implements(own) {
-			return composite | ownEncoding
+			return ownEncoding
 		}
 	}
 	if t.Kind() != reflect.Interface && (p.Implements(typeBinary) || p.Implements(typeText)) {
-		return composite // encoded as bytes or text
+		return 0 // encoded as bytes or text
 	}
 	switch t.Kind() {
 	case reflect.Interface:
-		return composite | unbounded
+		return unbounded
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return composite | typeShape(t.Elem(), within)
+		return typeShape(t.Elem(), within)
 	case reflect.Map:
-		s := composite | typeShape(t.Key(), within) | typeShape(t.Elem(), within)
+		s := typeShape(t.Key(), within) | typeShape(t.Elem(), within)
 		if e := t.Elem(); t.Key() != typeString || e != typeString && e != typeBool && e != typeAny {
 			s |= unsortedMap
 		}
 		return s
 	case reflect.Struct:
-		s := composite
+		var s shape
 		for i := range t.NumField() {
 			if f := t.Field(i); encoded(f) {
 				s |= typeShape(f.Type, within)
