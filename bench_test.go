@@ -73,6 +73,22 @@ func BenchmarkRead(b *testing.B) {
 	})
 }
 
+// BenchmarkReadText is BenchmarkRead for a value of a common type.
+func BenchmarkReadText(b *testing.B) {
+	eachShape(b, func(b *testing.B, c *sd.Container, _ benchShape) {
+		set(b, c, "id", pkgName(0), "text", strings.Repeat("x", 75))
+		ctx := context.Background()
+		for b.Loop() {
+			if err := c.View(ctx, "id", func(s *sd.Session) error {
+				_, err := sd.Get[string](s.Pkg(pkgName(0)), "text")
+				return err
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 // BenchmarkGet reads one value of a session that is open.
 func BenchmarkGet(b *testing.B) {
 	eachShape(b, func(b *testing.B, c *sd.Container, sh benchShape) {
