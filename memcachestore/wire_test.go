@@ -3,9 +3,11 @@ package memcachestore
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -131,5 +133,54 @@ func TestNothingOfARequestIsSentBeforeAllOfItIsThere(t *testing.T) {
 		require.Equal(t, want, string(to.sent), "size %d", size)
 		require.Equal(t, len(want), c.ex.sent)
 		require.Empty(t, c.out.held)
+	}
+}
+
+// A reply is waited for in two stages, of which only the second watches the
+// context: both must end as one does.
+func TestAReplyThatTakesLongerThanPatienceIsWaitedFor(t *testing.T) {
+	certs := mct.NewCerts(t)
+	pair, err := tls.LoadX509KeyPair(certs.Cert, certs.Key)
+	require.NoError(t, err)
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain": nil,
+		"TLS": func(c net.Conn) net.Conn {
+			return tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var delay atomic.Int64
+			hold := make(chan struct{})
+			p := newPeer(func(line, _ string) string {
+				_, key, _ := strings.Cut(line, " ")
+				time.Sleep(time.Duration(delay.Load()))
+				if key == "never" {
+					<-hold
+				}
+				return value(key, "of "+key, 1)
+			})
+			edit := func(*Config) {}
+			if wrap != nil {
+				edit = trusting(certs)
+			}
+			s := open(t, []string{p.listen(t, wrap)}, edit)
+			t.Cleanup(func() { close(hold) })
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for _, d := range []time.Duration{0, patience / 2, patience, 5 * patience, 20 * patience} {
+				delay.Store(int64(d))
+				item, err := s.Get(ctx, "k")
+				require.NoError(t, err, d)
+				require.Equal(t, "of k", string(item.Value))
+			}
+			require.Equal(t, 1, s.servers[0].open, "waiting has cost no connection")
+
+			// Its Timeout is ten seconds: what ends the wait is the context.
+			time.AfterFunc(10*patience, cancel)
+			start := time.Now()
+			_, err := s.Get(ctx, "never")
+			require.ErrorIs(t, err, context.Canceled)
+			require.Less(t, time.Since(start), 5*time.Second)
+		})
 	}
 }
