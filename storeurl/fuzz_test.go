@@ -87,4 +87,12 @@ func FuzzPassword(f *testing.F) {
 func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // known is what the errors are made of, beside what stands in the URL.
-const known = "sessiondata: invalid use: store URL: memcachestore: memcache memory memcache+tls memcache+unix xxxxx parameters percent-encoded well-formed timeout"
+const known = "sessiondata: invalid use: store URL: sessiondata: opening a store: memcachestore: memcache memory memcache+tls memcache+unix " +
+	"xxxxx parameters percent-encoded well-formed timeout, want a duration as in 250ms or 2s, want a number from 1, want a number of " +
+	"bytes as in 67108864, 65536KiB, 64MiB or 1GiB a # stands in it (as part of a password it is written %23) an @ stands after the " +
+	"hosts (in a user or a password / and ? are written %2F and %3F) ca, cert, key and server_name are for memcache+tls holds no " +
+	"certificate in PEM cert and key go together: names are given by name=, in the order of the hosts: one is empty in front of the " +
+	"@ must stand user:password, with : and @ in them percent-encoded memory: takes no host and no path a name holds a = no host, " +
+	"want ://host:port is empty a server has none, want one of the parameters after the ? are not well-formed the path is not " +
+	"well-formed unknown parameter user and password are not well-formed percent-encoding user or password is empty want " +
+	"memcache+unix:///path/of/the/socket want memory: without // dial_timeout idle_timeout list_timeout max_conns maxbytes retry_after"
