@@ -198,8 +198,29 @@ func (b *browser) open(path string) {
 // come of it.
 func (b *browser) click(selector, until string) {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector)))
+	b.press(selector)
 	b.until(until)
+}
+
+// press clicks, and again where what was meant has moved from under the pointer:
+// the page is laid out anew by whatever arrives.
+func (b *browser) press(selector string) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		// Its form may lead to another page, where nothing waits for a click.
+		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
+			const e = document.querySelector(%q);
+			window.missed = true;
+			if (e) e.addEventListener("click", () => { window.missed = false; }, {capture: true, once: true});
+		}`, selector)))
+		b.do(chromedp.Click(chromedp.CSS(selector)))
+		missed, err := try(b, chromedp.Evaluate[bool]("window.missed === true"))
+		if err != nil || !missed {
+			return // an error: the page has gone under the question, so the click was taken
+		}
+		require.True(b.t, time.Now().Before(deadline), "%s does not keep still", selector)
+	}
 }
 
 // fire starts the twenty requests and waits for what is to come of them. The
@@ -211,12 +232,13 @@ func (b *browser) fire(until string) {
 	b.click("#fire", until)
 }
 
-// until waits for a JavaScript expression to be true, across pages.
+// until waits for a JavaScript expression to be true, across pages, of a page that
+// is there as a whole.
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		ok, err := try(b, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		ok, err := try(b, chromedp.Evaluate[bool]("document.readyState === 'complete' && Boolean("+expression+")"))
 		if err == nil && ok {
 			return
 		}

@@ -16,7 +16,7 @@ func TestADeclinedCardTakesBackTheChargeAndNothingElse(t *testing.T) {
 	b.open("/cart")
 	require.Contains(t, b.text(".sum"), "€ 116.00")
 	b.click("a[href='/checkout']", "document.querySelector('input[name=card]')")
-	b.do(chromedp.Click(chromedp.CSS("input[value='4000 0000 0000 0002']")))
+	b.press("input[value='4000 0000 0000 0002']")
 	b.click("main form button", "location.pathname === '/order'")
 
 	require.Equal(t, "Not yet", b.text("h1"))
@@ -68,7 +68,7 @@ func TestTwentyParallelAdditionsAreAllThere(t *testing.T) {
 	b.until("[...document.querySelectorAll('[data-total=merges], [data-total=conflicts]')].some(e => Number(e.innerText) > 0)")
 
 	// The same over a session that is written back whole.
-	b.do(chromedp.Click(chromedp.CSS(".switch [value=naive] + span")))
+	b.press(".switch [value=naive] + span")
 	b.fire("document.querySelector('#race-result').dataset.mode === 'naive'")
 	require.Equal(t, "20", evaluate[string](b, "document.querySelector('#race-result').dataset.accepted"))
 	there := evaluate[int](b, "Number(document.querySelector('#race-result').dataset.there)")
@@ -164,7 +164,7 @@ func TestThePictureShowsTheShopAtWork(t *testing.T) {
 	b.add("lamp", 1)
 	b.add("plant", 2)
 	b.open("/checkout")
-	b.do(chromedp.Click(chromedp.CSS("input[value='4000 0000 0000 0002']")))
+	b.press("input[value='4000 0000 0000 0002']")
 	b.click("main form button", "location.pathname === '/order'")
 	b.open("/")
 	b.fire("document.querySelector('#race-result').dataset.there")
