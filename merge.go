@@ -54,44 +54,6 @@ func (c *Collision) Keep(v any) error {
 	return err
 }
 
-// delta is what a transaction changes in one session, against some image.
-type delta struct {
-	pkgs    []pkgDelta // ascending by name, none without keys
-	timeout *timeoutDelta
-}
-
-type pkgDelta struct {
-	name string
-	keys []keyDelta // ascending
-}
-
-// keyDelta is one changed value; a nil body deletes it.
-type keyDelta struct {
-	key  string
-	body []byte
-	read bool // the transaction had read what it replaces
-}
-
-// timeoutDelta is the change of the session's own timeout; value 0 is the
-// container's.
-type timeoutDelta struct {
-	value int64
-	read  bool
-}
-
-// readSet is what a transaction read of one session.
-type readSet struct {
-	pkgs    []pkgReads
-	listed  bool // the set of packages
-	timeout bool
-}
-
-type pkgReads struct {
-	name   string
-	keys   []string
-	listed bool // the set of keys
-}
-
 // merger merges one session.
 type merger struct {
 	base, theirs *image // base nil: the session was new

@@ -193,6 +193,13 @@ func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 				require.NoError(t, c.View(t.Context(), "v", func(*sd.Session) error { return nil }))
 				require.NotContains(t, log.take(), "expired")
 				clock.move(time.Hour + 5*time.Minute + time.Second)
+				if keys == nil { // a listing does not see when a sealed session ends
+					for range c.All(t.Context()) {
+						require.Fail(t, "it has expired")
+					}
+					require.Equal(t, []string{"expired"}, log.take())
+					require.Equal(t, map[string]any{"cart/books": int64(2)}, log.last)
+				}
 				for range 2 {
 					require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error {
 						require.True(t, s.IsNew())
