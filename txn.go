@@ -131,8 +131,12 @@ func (tx *Txn) Rollback() error {
 	if err := tx.mine("Rollback"); err != nil {
 		return err
 	}
-	return tx.rollback(fmt.Errorf("%w: rolled back", ErrTxnDone))
+	return tx.rollback(errRolledBack)
 }
+
+// errRolledBack is made once: most calls of Rollback are deferred and come after
+// the end.
+var errRolledBack = fmt.Errorf("%w: rolled back", ErrTxnDone)
 
 // mine refuses to end a transaction that Update, View or Run will end.
 func (tx *Txn) mine(call string) error {

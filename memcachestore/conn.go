@@ -25,6 +25,7 @@ var (
 type conn struct {
 	sock   *socket
 	nc     net.Conn // sock, or TLS over it
+	plain  bool     // nc is sock, and that is a socket itself
 	client *memcache.Client
 	boot   boot
 	gen    uint64    // of the pool when it was made
@@ -32,10 +33,12 @@ type conn struct {
 
 	// Of the exchange under way.
 	began, deadline time.Time
+	patient         bool // the deadline of nc is that of patience: see begin
 	closed          bool
 	ex              exchange
 	out             outgoing
 	in              incoming
+	asking          asking
 	// interrupt ends the request under way: a field, so that a request does not
 	// allocate it.
 	interrupt func()
@@ -44,7 +47,6 @@ type conn struct {
 // exchange is what the wire showed of one request and its reply.
 type exchange struct {
 	sent  int    // bytes of the request handed to the system
-	cut   bool   // a write failed: the request is not complete and cannot be carried out
 	got   int    // bytes received
 	line  []byte // the first line of the reply, as far as it was received
 	whole bool   // line ends with its \n
@@ -58,8 +60,7 @@ type exchange struct {
 	ctx     context.Context
 	unwatch func() bool // not nil: ctx is watched
 
-	value          int // the size of the value of a write
-	taken, request int // bytes that the client has written, and is to write; 0: not known yet
+	value []byte // of a write, until it is sent
 }
 
 // patience is how long a reply is waited for before its request begins to watch
@@ -68,7 +69,10 @@ type exchange struct {
 const patience = 2 * time.Millisecond
 
 func newConn(sock *socket, nc net.Conn) *conn {
-	c := &conn{sock: sock, nc: nc}
+	c := &conn{sock: sock, nc: nc, plain: sock.plain && nc == net.Conn(sock)}
+	if c.plain {
+		c.asking.raw, c.asking.ready = sock.raw, c.onReady
+	}
 	c.ex.line = make([]byte, 0, maxLine)
 	c.interrupt = func() { c.sock.SetDeadline(time.Unix(1, 0)) }
 	handed := false
@@ -92,11 +96,22 @@ func (c *conn) close() {
 	}
 }
 
-// begin starts the time of an exchange, which must end within d.
-func (c *conn) begin(d time.Duration) error {
+// begin starts the time of an exchange, which must end within d; of a patient one
+// over a plain socket only the first part. A connection that is not fresh is
+// looked at before anything is sent: here, or over a plain socket by ask.
+func (c *conn) begin(d time.Duration, fresh, patient bool) error {
+	c.asking.looked, c.asking.stale = fresh, nil
 	c.began = time.Now()
 	c.deadline = c.began.Add(d)
-	return c.nc.SetDeadline(c.deadline)
+	c.patient = patient && patience < d && c.asking.raw != nil
+	if c.patient {
+		return c.nc.SetDeadline(c.began.Add(patience))
+	}
+	err := c.nc.SetDeadline(c.deadline)
+	if err == nil && !fresh && c.asking.raw == nil {
+		err = c.look()
+	}
+	return err
 }
 
 // look reports whether the connection is quiet, as it must be before a request.
@@ -108,21 +123,25 @@ func (c *conn) look() error {
 	return err
 }
 
-// write starts an exchange whose reply is an answer to a write of a value of so
-// many bytes.
-func (c *conn) write(size int) {
-	c.ex = exchange{line: c.ex.line[:0], value: size}
-	c.out.held = c.out.held[:0]
+// write starts an exchange whose reply is an answer to a write of value, which
+// must stay as it is.
+func (c *conn) write(value []byte) {
+	c.ex = exchange{line: c.ex.line[:0], value: value}
+	c.out = outgoing{held: c.out.held[:0], end: c.out.end[:0]}
 }
 
 // get starts an exchange whose reply is the value of key, of at most so many
 // bytes, or a miss. It is given up when ctx ends.
 func (c *conn) get(ctx context.Context, key string, most int) {
 	c.ex = exchange{line: c.ex.line[:0], key: key, most: most}
+	c.out = outgoing{held: c.out.held[:0], end: c.out.end[:0]}
 	if ctx.Done() == nil {
 		return
 	}
-	if soon := c.began.Add(patience); soon.Before(c.deadline) && c.nc.SetReadDeadline(soon) == nil {
+	// The deadline of TLS is set for reading alone: it does not survive a write
+	// that has timed out.
+	soon := c.began.Add(patience)
+	if c.patient || soon.Before(c.deadline) && c.nc.SetReadDeadline(soon) == nil {
 		c.ex.pending, c.ex.ctx = true, ctx
 		return
 	}
@@ -132,7 +151,7 @@ func (c *conn) get(ctx context.Context, key string, most int) {
 // persist goes on to wait for a reply, for as long as ctx lets it.
 func (c *conn) persist() error {
 	c.ex.pending = false
-	if err := c.nc.SetReadDeadline(c.deadline); err != nil {
+	if err := c.nc.SetDeadline(c.deadline); err != nil {
 		return err
 	}
 	// Only now, so that an end of ctx is not undone.

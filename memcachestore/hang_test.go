@@ -283,9 +283,9 @@ func TestCallersWaitForAConnectionWithinContextAndTimeout(t *testing.T) {
 	p := newPeer(echo)
 	bubble(t, p, func(cfg *Config) { cfg.MaxConns, cfg.Timeout = 2, time.Second }, func(t *testing.T, s *Store) {
 		srv := s.servers[0]
-		a, err := srv.conn(t.Context())
+		a, err := srv.conn(t.Context(), false)
 		require.NoError(t, err)
-		b, err := srv.conn(t.Context())
+		b, err := srv.conn(t.Context(), false)
 		require.NoError(t, err)
 		start := time.Now()
 		_, err = s.Get(t.Context(), "k")

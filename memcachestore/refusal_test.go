@@ -45,7 +45,7 @@ func TestTheLargestValueFitsAndOneByteMoreIsFoundBeforeAnythingIsSent(t *testing
 func TestTooLargeForTheServerKeepsWhatIsStored(t *testing.T) {
 	_, s := one(t, "-I", "64k", "-o", "slab_chunk_max=32768")
 	v := put(t, s, "k", "x")
-	c, err := s.servers[0].conn(t.Context())
+	c, err := s.servers[0].conn(t.Context(), false)
 	require.NoError(t, err)
 	c.boot.itemMax = 1 << 20 // believe in more than there is
 	s.servers[0].put(c)

@@ -20,7 +20,7 @@ func warmPool(t *testing.T, s *Store, n int) {
 	srv := s.servers[0]
 	var held []*conn
 	for range n {
-		c, err := srv.conn(t.Context())
+		c, err := srv.conn(t.Context(), false)
 		require.NoError(t, err)
 		held = append(held, c)
 	}

@@ -76,10 +76,11 @@ func (s *server) errorf(kind error, err error) error {
 	return fmt.Errorf("%w: server %q: %w", kind, s.name, err)
 }
 
-// conn returns a connection that is quiet and alive, as far as can be told
-// without asking, and whose deadline lies ahead. It waits for one at most
-// Timeout, and DialTimeout for a new one.
-func (s *server) conn(ctx context.Context) (*conn, error) {
+// conn returns a connection whose deadline lies ahead, and which is quiet and
+// alive as far as can be told without asking; of a plain socket the first request
+// tells: see errStale. It waits for one at most Timeout, and DialTimeout for a new
+// one.
+func (s *server) conn(ctx context.Context, patient bool) (*conn, error) {
 	var waited time.Duration
 	for {
 		c, err := s.acquire(ctx, &waited)
@@ -95,19 +96,20 @@ func (s *server) conn(ctx context.Context) (*conn, error) {
 				return nil, err
 			}
 		}
-		err = c.begin(s.cfg.Timeout)
-		if err == nil && !fresh {
-			err = c.look()
-		}
-		switch {
-		case err == nil:
+		if err = c.begin(s.cfg.Timeout, fresh, patient); err == nil {
 			return c, nil
-		case errors.Is(err, errSurplus):
-			s.desync(c, err)
-		default: // the server closed it, most likely by ending
-			s.drop(c)
 		}
+		s.discard(c, err)
 	}
+}
+
+// discard drops a connection that had ended, or was not quiet, before it was used.
+func (s *server) discard(c *conn, why error) {
+	if errors.Is(why, errSurplus) {
+		s.desync(c, why)
+		return
+	}
+	s.drop(c) // the server closed it, most likely by ending
 }
 
 // acquire returns an idle connection, or nil and a place to dial into. It waits

@@ -27,3 +27,6 @@ func readFD(fd uintptr, p []byte) (int, error) {
 		return n, nil
 	}
 }
+
+// writeFD writes to such a socket.
+func writeFD(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }

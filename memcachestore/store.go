@@ -131,11 +131,15 @@ func (s *Store) Get(ctx context.Context, key string) (sd.Item, error) {
 
 // get asks once; again says that asking over another connection may help.
 func (s *server) get(ctx context.Context, key string) (item sd.Item, again bool, err error) {
-	c, err := s.conn(ctx)
-	if err != nil {
-		return sd.Item{}, false, err
+	for {
+		c, err := s.conn(ctx, ctx.Done() != nil)
+		if err != nil {
+			return sd.Item{}, false, err
+		}
+		if item, again, err = s.getOver(ctx, c, key); err != errStale {
+			return item, again, err
+		}
 	}
-	return s.getOver(ctx, c, key)
 }
 
 func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item, again bool, err error) {
@@ -150,6 +154,10 @@ func (s *server) getOver(ctx context.Context, c *conn, key string) (item sd.Item
 	c.get(ctx, key, size)
 	it, err := c.client.Get(key)
 	interrupted := c.interrupted()
+	if c.asking.stale != nil {
+		s.discard(c, c.asking.stale)
+		return sd.Item{}, true, errStale
+	}
 
 	miss := err == memcache.ErrCacheMiss
 	switch {

@@ -1,8 +1,9 @@
 package memcachestore
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -12,8 +13,8 @@ import (
 // with every item, so that a server that trickles is waited for without end:
 // here the deadline stays where begin put it. And the client's buffers hold 4 kB:
 // what is larger it would write in three pieces, each of which may wake the
-// server, and read in as many. Here a request goes out in one, and what has
-// arrived is taken in at once.
+// server, and read in as many. Here a request goes out in one, when the client
+// begins to read its reply, and what has arrived is taken in at once.
 type wire struct {
 	net.Conn
 	c *conn
@@ -28,78 +29,76 @@ func (w wire) Close() error {
 	return nil
 }
 
-// outgoing is what of a request waits for the rest.
+// outgoing is a request that is not sent yet: held, and where the client has
+// written the end of a large value from the value itself, that, and what follows.
+// Then list is what is left of it to send, in pieces.
 type outgoing struct {
-	held  []byte
-	parts [3][]byte
-	list  net.Buffers
+	held, tail, end []byte
+	parts           [3][]byte
+	list            net.Buffers
 }
 
-// lineEnd ends a request with a value. The client writes it by itself.
-var lineEnd = []byte("\r\n")
-
+// Write keeps p for the first Read. It copies what it keeps, but for the value,
+// which stays as it is until the request has ended.
 func (w wire) Write(p []byte) (int, error) {
-	ex := &w.c.ex
-	if ex.value == 0 {
-		return w.send(p, nil)
-	}
-	if ex.request == 0 {
-		first := bytes.IndexByte(p, '\n')
-		if first < 0 {
-			return 0, errForeign // the client begins with a line: what this is, is not known
-		}
-		ex.request = first + 1 + ex.value + len(lineEnd)
-	}
-	if ex.taken >= ex.request-len(lineEnd) {
-		return len(p), nil // the line end, which was sent before the client came to it
-	}
-	ex.taken += len(p)
-	left := ex.request - ex.taken
-	if left > len(lineEnd) {
-		w.c.out.held = append(w.c.out.held, p...)
-		return len(p), nil
-	}
-	return w.send(p, lineEnd[len(lineEnd)-left:])
-}
-
-// send sends what is held, p, and an end that the client has not written yet.
-func (w wire) send(p, end []byte) (int, error) {
-	c, out := w.c, &w.c.out
-	if len(out.held) == 0 && len(end) == 0 {
-		n, err := c.nc.Write(p)
-		c.ex.note(n, err)
-		return n, err
-	}
-	n, err := c.sendPieces(p, end)
-	c.ex.note(n, err)
-	out.held = out.held[:0]
-	if err != nil {
-		return 0, err
+	out := &w.c.out
+	switch {
+	case out.tail != nil:
+		out.end = append(out.end, p...)
+	case isEnd(p, w.c.ex.value):
+		out.tail = p
+	default:
+		out.held = append(out.held, p...)
 	}
 	return len(p), nil
 }
 
-func (c *conn) sendPieces(p, end []byte) (int, error) {
-	out := &c.out
-	plain := c.sock.plain && c.nc == net.Conn(c.sock)
-	if !plain && len(p) <= incomingSize { // a copy costs less than a piece more
-		out.held = append(append(out.held, p...), end...)
-		return c.nc.Write(out.held)
-	}
-	out.parts = [...][]byte{out.held, p, end}
-	out.list = out.parts[:]
-	to := c.sock.Conn
-	if !plain {
-		to = struct{ net.Conn }{c.nc} // piece by piece, by its own Write
-	}
-	n, err := out.list.WriteTo(to)
-	out.parts = [3][]byte{}
-	return int(n), err
+// isEnd reports whether p is the end of value, in the same place of memory: the
+// client's buffer, which it will use again, is not.
+func isEnd(p, value []byte) bool {
+	return len(p) > 0 && len(p) <= len(value) && &p[0] == &value[len(value)-len(p)]
 }
 
-func (ex *exchange) note(sent int, err error) {
-	ex.sent += sent
-	ex.cut = ex.cut || err != nil
+// close ends the request, in as few pieces as it takes.
+func (out *outgoing) close() {
+	if len(out.tail) <= incomingSize { // a copy costs less than a piece more
+		out.held = append(append(out.held, out.tail...), out.end...)
+		out.tail = nil
+	}
+	out.parts = [...][]byte{out.held, out.tail, out.end}
+	out.list = out.parts[:]
+	if out.tail == nil {
+		out.list = out.parts[:1]
+	}
+	out.held, out.tail, out.end = out.held[:0], nil, out.end[:0]
+}
+
+// send sends what is left.
+func (c *conn) send() error {
+	out := &c.out
+	if len(out.list) > 1 && c.plain {
+		n, err := out.list.WriteTo(c.sock.Conn)
+		c.ex.sent += int(n)
+		return err
+	}
+	for len(out.list) > 0 {
+		n, err := c.nc.Write(out.list[0])
+		if err = out.sent(c, n, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sent notes that n bytes of the first piece are sent.
+func (out *outgoing) sent(c *conn, n int, err error) error {
+	c.ex.sent += n
+	if n < len(out.list[0]) {
+		out.list[0] = out.list[0][n:]
+		return cmp.Or(err, io.ErrShortWrite)
+	}
+	out.list[0], out.list = nil, out.list[1:]
+	return err
 }
 
 // incoming is what has arrived and was not read by the client yet. All of it
@@ -119,7 +118,7 @@ func (w wire) Read(p []byte) (int, error) {
 		if c.in.buf == nil {
 			c.in.buf = make([]byte, incomingSize)
 		}
-		n, err := w.receive(c.in.buf)
+		n, err := c.receive(c.in.buf)
 		if n == 0 {
 			return 0, err
 		}
@@ -130,19 +129,36 @@ func (w wire) Read(p []byte) (int, error) {
 		c.in.left = c.in.left[n:]
 		return n, nil
 	}
-	return w.receive(p)
+	return c.receive(p)
 }
 
-// receive reads from the connection, and looks at what it reads.
-func (w wire) receive(p []byte) (int, error) {
-	n, err := w.c.nc.Read(p)
-	if err != nil && n == 0 && w.c.ex.pending && errors.Is(err, os.ErrDeadlineExceeded) {
-		if err = w.c.persist(); err == nil {
-			n, err = w.c.nc.Read(p)
+// receive sends what is to be sent, and looks at what it reads.
+func (c *conn) receive(p []byte) (int, error) {
+	n, err := c.transfer(p)
+	if err != nil && n == 0 && c.ex.pending && errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = c.persist(); err == nil {
+			n, err = c.transfer(p)
 		}
 	}
-	if ferr := w.c.ex.receive(p[:n]); ferr != nil {
+	if ferr := c.ex.receive(p[:n]); ferr != nil {
 		return 0, ferr
 	}
 	return n, err
+}
+
+// transfer sends what is to be sent, and reads.
+func (c *conn) transfer(p []byte) (int, error) {
+	if len(c.out.held) > 0 {
+		c.out.close()
+		c.ex.value = nil // an idle connection keeps nobody's value
+	}
+	switch {
+	case c.asking.raw != nil:
+		return c.ask(p)
+	case len(c.out.list) > 0:
+		if err := c.send(); err != nil {
+			return 0, err
+		}
+	}
+	return c.nc.Read(p)
 }

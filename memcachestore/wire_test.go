@@ -120,19 +120,24 @@ func TestNothingOfARequestIsSentBeforeAllOfItIsThere(t *testing.T) {
 		to := &sink{}
 		sock := newSocket(to)
 		c := newConn(sock, sock)
-		to.onWrite = func() {
-			if size > 0 {
-				require.GreaterOrEqual(t, c.ex.taken, c.ex.request-len(lineEnd), "size %d", size)
-			}
-		}
-		require.NoError(t, c.begin(time.Second))
-		c.write(size)
 		value := bytes.Repeat([]byte("v"), size)
-		require.NoError(t, c.send(request{verb: swap, key: "k", value: value, ttl: time.Minute, version: sd.Version{ID: 7}}))
 		want := fmt.Sprintf("cas k 0 61 %d 7\r\n%s\r\n", size, value)
+		to.onWrite = func() {
+			here := len(to.sent)
+			for _, piece := range c.out.list {
+				here += len(piece)
+			}
+			require.Equal(t, len(want), here, "size %d", size)
+		}
+		require.NoError(t, c.begin(time.Second, true, false))
+		c.write(value)
+		require.NoError(t, c.do(request{verb: swap, key: "k", value: value, ttl: time.Minute, version: sd.Version{ID: 7}}))
 		require.Equal(t, want, string(to.sent), "size %d", size)
 		require.Equal(t, len(want), c.ex.sent)
 		require.Empty(t, c.out.held)
+		require.Empty(t, c.out.list)
+		require.Nil(t, c.out.tail, "an idle connection keeps nobody's value")
+		require.Nil(t, c.ex.value)
 	}
 }
 

@@ -45,21 +45,27 @@ var errUnsent = errors.New("nothing was sent")
 // was carried out.
 func (s *server) write(ctx context.Context, r request) error {
 	var err error
-	for range writeTries {
+	for try := 0; try < writeTries; try++ {
 		var c *conn
-		c, err = s.conn(ctx)
+		c, err = s.conn(ctx, false)
 		if err != nil {
 			return err
 		}
 		if r.verb != add && c.boot.epoch != r.version.Epoch {
 			var again bool
-			if again, err = s.otherBoot(ctx, c, r); again {
+			switch again, err = s.otherBoot(ctx, c, r); {
+			case err == errStale:
+				try--
+				continue
+			case again:
 				continue
 			}
 			return err
 		}
-		err = s.writeOver(ctx, c, r)
-		switch {
+		switch err = s.writeOver(ctx, c, r); {
+		case err == errStale:
+			try-- // only so many connections were idle
+			continue
 		case errors.Is(err, errUnsent) && !isTimeout(err):
 			continue
 		case r.verb == remove && errors.Is(err, errFull):
@@ -99,8 +105,12 @@ func (s *server) writeOver(ctx context.Context, c *conn, r request) error {
 		s.put(c)
 		return ended(ctx)
 	}
-	c.write(len(r.value))
-	err := c.send(r)
+	c.write(r.value)
+	err := c.do(r)
+	if c.asking.stale != nil {
+		s.discard(c, c.asking.stale)
+		return errStale
+	}
 	ex := &c.ex
 	answered := ex.whole && (err == nil || errors.Is(err, memcache.ErrNotStored) ||
 		errors.Is(err, memcache.ErrCASConflict) || errors.Is(err, memcache.ErrCacheMiss))
@@ -108,7 +118,7 @@ func (s *server) writeOver(ctx context.Context, c *conn, r request) error {
 	case answered && ex.exact(0, false):
 		s.answered(c)
 		return r.outcome(err)
-	case ex.sent == 0 || ex.cut:
+	case ex.sent == 0 || len(c.out.list) > 0: // what is not complete cannot be carried out
 		if isTimeout(err) {
 			s.timedOut(c, wireError(err))
 		} else {
@@ -155,7 +165,7 @@ func (r *request) outcome(err error) error {
 	return fmt.Errorf("%w: the server answered NOT_STORED", sd.ErrUnavailable)
 }
 
-func (c *conn) send(r request) error {
+func (c *conn) do(r request) error {
 	if r.verb == removeBare {
 		return c.removeBare(r)
 	}
