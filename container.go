@@ -247,14 +247,13 @@ func (c *Container) New(_ context.Context, tx *Txn) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := newID()
-	key, now := c.storageKey(id), nanos(c.cfg.Now())
+	id, now := newID(), nanos(c.cfg.Now())
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if err := tx.err(); err != nil {
 		return nil, err
 	}
-	s := u.newSession(c, id, key)
+	s := u.newSession(c, id)
 	s.fresh = true
 	s.begin(nil, Version{}, now)
 	return s, nil
@@ -339,7 +338,9 @@ func (c *Container) Close() error {
 func newID() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails, since Go 1.24
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var text [43]byte
+	base64.RawURLEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // storageKey is where the session of that id is stored: the container's name

@@ -18,7 +18,7 @@ func TestTraceThatIsNilTouchesNothing(t *testing.T) {
 	require.Same(t, given, c.store, "no request goes through a counter")
 	ctx := context.Background()
 	u := &unit{tx: Begin()}
-	s := u.newSession(c, "v", c.storageKey("v"))
+	s := u.newSession(c, "v")
 	allocs := testing.AllocsPerRun(100, func() {
 		u.observe(s)
 		if u.began(ctx) != ctx || u.metered(ctx) != ctx {

@@ -83,11 +83,11 @@ func (u *unit) place(c *Container, id string) (s *Session, vacant bool, wait <-c
 		}
 		return nil, false, s.loading, nil
 	}
-	return u.newSession(c, id, c.storageKeyIn(u.keyRoom[:], id)), true, nil, nil
+	return u.newSession(c, id), true, nil, nil
 }
 
 // newSession adds a session. tx.mu is held.
-func (u *unit) newSession(c *Container, id string, key storageKey) *Session {
+func (u *unit) newSession(c *Container, id string) *Session {
 	s := &u.first.session
 	if u.first.taken {
 		s = new(Session)
@@ -95,7 +95,7 @@ func (u *unit) newSession(c *Container, id string, key storageKey) *Session {
 		u.first.taken = true
 		u.sessions = u.first.list[:0]
 	}
-	s.c, s.u, s.id, s.key = c, u, id, key
+	s.c, s.u, s.id, s.key = c, u, id, c.storageKeyIn(u.keyRoom[:], id)
 	u.observe(s)
 	u.sessions = append(u.sessions, s)
 	return s
