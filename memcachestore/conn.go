@@ -65,7 +65,8 @@ type exchange struct {
 
 // patience is how long a reply is waited for before its request begins to watch
 // its context: nearly all replies come sooner, and watching costs more than the
-// rest of what is done for one.
+// rest of what is done for one. It is how much later than a cancellation a read
+// may end; a deadline is kept to.
 const patience = 2 * time.Millisecond
 
 func newConn(sock *socket, nc net.Conn) *conn {
@@ -99,19 +100,31 @@ func (c *conn) close() {
 // begin starts the time of an exchange, which must end within d; of a patient one
 // over a plain socket only the first part. A connection that is not fresh is
 // looked at before anything is sent: here, or over a plain socket by ask.
-func (c *conn) begin(d time.Duration, fresh, patient bool) error {
+func (c *conn) begin(ctx context.Context, d time.Duration, fresh, patient bool) error {
 	c.asking.looked, c.asking.stale = fresh, nil
 	c.began = time.Now()
 	c.deadline = c.began.Add(d)
-	c.patient = patient && patience < d && c.asking.raw != nil
+	c.patient = patient && c.asking.raw != nil
 	if c.patient {
-		return c.nc.SetDeadline(c.began.Add(patience))
+		return c.nc.SetDeadline(c.soon(ctx))
 	}
 	err := c.nc.SetDeadline(c.deadline)
 	if err == nil && !fresh && c.asking.raw == nil {
 		err = c.look()
 	}
 	return err
+}
+
+// soon is when a request that ctx may end begins to watch it.
+func (c *conn) soon(ctx context.Context) time.Time {
+	soon := c.began.Add(patience)
+	if end, ok := ctx.Deadline(); ok && end.Before(soon) {
+		soon = end
+	}
+	if c.deadline.Before(soon) {
+		soon = c.deadline
+	}
+	return soon
 }
 
 // look reports whether the connection is quiet, as it must be before a request.
@@ -140,8 +153,7 @@ func (c *conn) get(ctx context.Context, key string, most int) {
 	}
 	// The deadline of TLS is set for reading alone: it does not survive a write
 	// that has timed out.
-	soon := c.began.Add(patience)
-	if c.patient || soon.Before(c.deadline) && c.nc.SetReadDeadline(soon) == nil {
+	if c.patient || c.nc.SetReadDeadline(c.soon(ctx)) == nil {
 		c.ex.pending, c.ex.ctx = true, ctx
 		return
 	}

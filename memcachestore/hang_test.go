@@ -279,6 +279,36 @@ func TestCallersThatWaitAreAnsweredWhenTheServerFails(t *testing.T) {
 	})
 }
 
+// A read that is not answered ends at the deadline of its context, or soon after
+// it is cancelled.
+func TestAReadEndsWithItsContext(t *testing.T) {
+	p := newPeer(echo)
+	bubble(t, p, func(cfg *Config) { cfg.Timeout = time.Second }, func(t *testing.T, s *Store) {
+		ask := func(ctx context.Context) (time.Duration, error) {
+			p.hung.Store(false)
+			get(t, s, "k", "x") // so that there is a connection
+			p.hung.Store(true)
+			start := time.Now()
+			_, err := s.Get(ctx, "k")
+			require.ErrorIs(t, err, sd.ErrUnavailable)
+			return time.Since(start), err
+		}
+		for _, after := range []time.Duration{patience * 3 / 4, patience, 10 * patience} { // more than blindRead
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			took, err := ask(ctx)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.LessOrEqual(t, took, after)
+
+			ctx, cancel = context.WithCancel(t.Context())
+			time.AfterFunc(after, cancel)
+			took, err = ask(ctx)
+			require.ErrorIs(t, err, context.Canceled)
+			require.LessOrEqual(t, took, max(after, patience))
+		}
+	})
+}
+
 func TestCallersWaitForAConnectionWithinContextAndTimeout(t *testing.T) {
 	p := newPeer(echo)
 	bubble(t, p, func(cfg *Config) { cfg.MaxConns, cfg.Timeout = 2, time.Second }, func(t *testing.T, s *Store) {

@@ -96,7 +96,7 @@ func (s *server) conn(ctx context.Context, patient bool) (*conn, error) {
 				return nil, err
 			}
 		}
-		if err = c.begin(s.cfg.Timeout, fresh, patient); err == nil {
+		if err = c.begin(ctx, s.cfg.Timeout, fresh, patient); err == nil {
 			return c, nil
 		}
 		s.discard(c, err)

@@ -112,7 +112,8 @@ func (s *Store) server(key string) (*server, error) {
 // Get returns the item, or ErrNotFound; its Value is the caller's own. A server
 // that does not answer, or not with this item, is ErrUnavailable, which names it. A
 // reply that is lost is asked for once more, over another connection; it is given
-// up when ctx ends, or up to two milliseconds later. It costs one round trip.
+// up at the deadline of ctx, or where that is cancelled within 2 ms. It costs one
+// round trip.
 func (s *Store) Get(ctx context.Context, key string) (sd.Item, error) {
 	srv, err := s.server(key)
 	if err != nil {

@@ -129,7 +129,7 @@ func TestNothingOfARequestIsSentBeforeAllOfItIsThere(t *testing.T) {
 			}
 			require.Equal(t, len(want), here, "size %d", size)
 		}
-		require.NoError(t, c.begin(time.Second, true, false))
+		require.NoError(t, c.begin(t.Context(), time.Second, true, false))
 		c.write(value)
 		require.NoError(t, c.do(request{verb: swap, key: "k", value: value, ttl: time.Minute, version: sd.Version{ID: 7}}))
 		require.Equal(t, want, string(to.sent), "size %d", size)
