@@ -334,11 +334,14 @@ func (c *Container) Close() error {
 	return nil
 }
 
+// textOf32 is how many characters 32 bytes take in URL-safe base64.
+const textOf32 = 43
+
 // newID draws a session id: 256 random bits in URL-safe base64, 43 characters.
 func newID() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails, since Go 1.24
-	var text [43]byte
+	var text [textOf32]byte
 	base64.RawURLEncoding.Encode(text[:], b[:])
 	return string(text[:])
 }
@@ -351,7 +354,7 @@ func (c *Container) storageKey(id string) storageKey {
 }
 
 // keyRoom is the room that making a storage key may need.
-const keyRoom = maxNameOfContainer + 1 + 43 // of base64
+const keyRoom = maxNameOfContainer + 1 + textOf32
 
 // storageKeyIn is storageKey, made in the room given.
 func (c *Container) storageKeyIn(room []byte, id string) storageKey {

@@ -2,7 +2,6 @@ package sessiondata
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
@@ -95,7 +94,7 @@ func (c *Container) cannotList(err error, yield func(*Stored, error) bool) {
 // A ':' ends the container's name and stands in none.
 func isSessionKey(key, prefix string) bool {
 	hash, ok := strings.CutPrefix(key, prefix)
-	return ok && len(hash) == base64.RawURLEncoding.EncodedLen(32) &&
+	return ok && len(hash) == textOf32 &&
 		!strings.ContainsFunc(hash, func(r rune) bool { return r == '.' || notInName(r) })
 }
 

@@ -33,11 +33,12 @@ type Trace struct {
 	Loaded func(context.Context, LoadInfo)
 	// Expired: a session that has ended by timeout or lifetime was met, by
 	// loading or by Container.All, and reads as absent; a sealed one is met by
-	// loading alone. Its last content can be read. It may be called several times for one session: by each that meets
-	// it, until a new session takes its place or the store drops it, which it
-	// does within one resolution of its end, or at once at the end of its
-	// lifetime. A session that nobody meets in that time ends without a call;
-	// to miss few, range over Container.All more often than once per resolution.
+	// loading alone. Its last content can be read. It may be called several times
+	// for one session: by each that meets it, until a new session takes its place
+	// or the store drops it, which it does within one resolution of its end, or at
+	// once at the end of its lifetime. A session that nobody meets in that time
+	// ends without a call; to miss few, range over Container.All more often than
+	// once per resolution.
 	Expired func(context.Context, *Stored)
 	// Corrupt: what is stored is ErrCorrupt or ErrUnsupportedVersion, and was
 	// left as it is.

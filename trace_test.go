@@ -199,6 +199,9 @@ func TestTraceGivesTheLastContentOfAnExpiredSession(t *testing.T) {
 					}
 					require.Equal(t, []string{"expired"}, log.take())
 					require.Equal(t, map[string]any{"cart/books": int64(2)}, log.last)
+				} else {
+					require.Len(t, listing(t, c), 1)
+					require.Empty(t, log.take())
 				}
 				for range 2 {
 					require.NoError(t, c.View(t.Context(), "v", func(s *sd.Session) error {

@@ -36,7 +36,8 @@ func (c *conn) ask(p []byte) (int, error) {
 }
 
 // onReady is called when the wait begins, and whenever there may be something to
-// read; it returns true to end the wait.
+// read; it returns true to end the wait. That the wait begins before anything is
+// sent is why no reply is missed, however soon it comes.
 func (c *conn) onReady(fd uintptr) bool {
 	a := &c.asking
 	if !a.looked {
@@ -49,7 +50,7 @@ func (c *conn) onReady(fd uintptr) bool {
 	}
 	if len(c.out.list) == 1 {
 		if n, err := writeFD(fd, c.out.list[0]); err == nil {
-			_ = c.out.sent(c, n, nil)
+			_ = c.sent(n, nil)
 		}
 	}
 	if len(c.out.list) > 0 { // several pieces, or the end of one that did not go at once

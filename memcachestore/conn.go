@@ -106,7 +106,7 @@ func (c *conn) begin(ctx context.Context, d time.Duration, fresh, patient bool) 
 	c.deadline = c.began.Add(d)
 	c.patient = patient && c.asking.raw != nil
 	if c.patient {
-		return c.nc.SetDeadline(c.soon(ctx))
+		return c.nc.SetDeadline(c.watchFrom(ctx))
 	}
 	err := c.nc.SetDeadline(c.deadline)
 	if err == nil && !fresh && c.asking.raw == nil {
@@ -115,16 +115,16 @@ func (c *conn) begin(ctx context.Context, d time.Duration, fresh, patient bool) 
 	return err
 }
 
-// soon is when a request that ctx may end begins to watch it.
-func (c *conn) soon(ctx context.Context) time.Time {
-	soon := c.began.Add(patience)
-	if end, ok := ctx.Deadline(); ok && end.Before(soon) {
-		soon = end
+// watchFrom is when a request that ctx may end begins to watch it.
+func (c *conn) watchFrom(ctx context.Context) time.Time {
+	from := c.began.Add(patience)
+	if end, ok := ctx.Deadline(); ok && end.Before(from) {
+		from = end
 	}
-	if c.deadline.Before(soon) {
-		soon = c.deadline
+	if c.deadline.Before(from) {
+		from = c.deadline
 	}
-	return soon
+	return from
 }
 
 // look reports whether the connection is quiet, as it must be before a request.
@@ -139,21 +139,25 @@ func (c *conn) look() error {
 // write starts an exchange whose reply is an answer to a write of value, which
 // must stay as it is.
 func (c *conn) write(value []byte) {
-	c.ex = exchange{line: c.ex.line[:0], value: value}
-	c.out = outgoing{held: c.out.held[:0], end: c.out.end[:0]}
+	c.start(exchange{value: value})
+}
+
+// start starts an exchange, with the room of the one before.
+func (c *conn) start(ex exchange) {
+	ex.line = c.ex.line[:0]
+	c.ex, c.out = ex, outgoing{held: c.out.held[:0], end: c.out.end[:0]}
 }
 
 // get starts an exchange whose reply is the value of key, of at most so many
 // bytes, or a miss. It is given up when ctx ends.
 func (c *conn) get(ctx context.Context, key string, most int) {
-	c.ex = exchange{line: c.ex.line[:0], key: key, most: most}
-	c.out = outgoing{held: c.out.held[:0], end: c.out.end[:0]}
+	c.start(exchange{key: key, most: most})
 	if ctx.Done() == nil {
 		return
 	}
 	// The deadline of TLS is set for reading alone: it does not survive a write
 	// that has timed out.
-	if c.patient || c.nc.SetReadDeadline(c.soon(ctx)) == nil {
+	if c.patient || c.nc.SetReadDeadline(c.watchFrom(ctx)) == nil {
 		c.ex.pending, c.ex.ctx = true, ctx
 		return
 	}

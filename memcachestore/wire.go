@@ -59,8 +59,9 @@ func isEnd(p, value []byte) bool {
 	return len(p) > 0 && len(p) <= len(value) && &p[0] == &value[len(value)-len(p)]
 }
 
-// close ends the request, in as few pieces as it takes.
-func (out *outgoing) close() {
+// finish makes what the client has written the request to send, in as few pieces
+// as it takes.
+func (out *outgoing) finish() {
 	if len(out.tail) <= incomingSize { // a copy costs less than a piece more
 		out.held = append(append(out.held, out.tail...), out.end...)
 		out.tail = nil
@@ -83,7 +84,7 @@ func (c *conn) send() error {
 	}
 	for len(out.list) > 0 {
 		n, err := c.nc.Write(out.list[0])
-		if err = out.sent(c, n, err); err != nil {
+		if err = c.sent(n, err); err != nil {
 			return err
 		}
 	}
@@ -91,7 +92,8 @@ func (c *conn) send() error {
 }
 
 // sent notes that n bytes of the first piece are sent.
-func (out *outgoing) sent(c *conn, n int, err error) error {
+func (c *conn) sent(n int, err error) error {
+	out := &c.out
 	c.ex.sent += n
 	if n < len(out.list[0]) {
 		out.list[0] = out.list[0][n:]
@@ -149,7 +151,7 @@ func (c *conn) receive(p []byte) (int, error) {
 // transfer sends what is to be sent, and reads.
 func (c *conn) transfer(p []byte) (int, error) {
 	if len(c.out.held) > 0 {
-		c.out.close()
+		c.out.finish()
 		c.ex.value = nil // an idle connection keeps nobody's value
 	}
 	switch {

@@ -45,37 +45,31 @@ var errUnsent = errors.New("nothing was sent")
 // was carried out.
 func (s *server) write(ctx context.Context, r request) error {
 	var err error
-	for try := 0; try < writeTries; try++ {
+	for tries := 0; tries < writeTries; {
 		var c *conn
 		c, err = s.conn(ctx, false)
 		if err != nil {
 			return err
 		}
+		var again bool
 		if r.verb != add && c.boot.epoch != r.version.Epoch {
-			var again bool
-			switch again, err = s.otherBoot(ctx, c, r); {
-			case err == errStale:
-				try--
-				continue
-			case again:
-				continue
-			}
-			return err
+			again, err = s.otherBoot(ctx, c, r)
+		} else {
+			err = s.writeOver(ctx, c, r)
+			again = errors.Is(err, errUnsent) && !isTimeout(err)
 		}
-		switch err = s.writeOver(ctx, c, r); {
-		case err == errStale:
-			try-- // only so many connections were idle
-			continue
-		case errors.Is(err, errUnsent) && !isTimeout(err):
+		switch {
+		case err == errStale: // no try: only so many connections were idle
 			continue
 		case r.verb == remove && errors.Is(err, errFull):
 			// A compare-and-delete by cas needs room for an empty item, which a
 			// server that does not evict (-M) may not have; the meta command
 			// needs none. Without it nobody could log out of a full server.
 			r.verb = removeBare
-			continue
+		case !again:
+			return err
 		}
-		return err
+		tries++
 	}
 	return err
 }
