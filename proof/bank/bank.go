@@ -57,9 +57,7 @@ const (
 type bank struct {
 	cfg   Config
 	c     *cluster.Cluster
-	apps  [apps][2]*sd.Container
-	clean [2]*sd.Container          // without a proxy between
-	only  [servers][2]*sd.Container // over one server alone
+	fleet *cluster.Fleet
 
 	cuts, kills atomic.Int64
 
@@ -98,10 +96,7 @@ func (b *bank) start() (err error) {
 	if b.c, err = cluster.Start(servers, apps); err != nil {
 		return err
 	}
-	containers := func(store sd.Store, err error) (cs [2]*sd.Container, _ error) {
-		if err != nil {
-			return cs, err
-		}
+	b.fleet, err = b.c.Fleet(func(store sd.Store) (cs cluster.Pair, err error) {
 		for i := range cs {
 			cs[i], err = sd.NewContainer(store, sd.Config{Name: fmt.Sprint("bank", i), Conflict: sd.Serializable, CommitTimeout: commitTimeout})
 			if err != nil {
@@ -109,28 +104,11 @@ func (b *bank) start() (err error) {
 			}
 		}
 		return cs, nil
-	}
-	var errs []error
-	put := func(to *[2]*sd.Container, store sd.Store, err error) {
-		cs, err := containers(store, err)
-		*to = cs
-		errs = append(errs, err)
-	}
-	for i := range b.apps {
-		s, err := b.c.App(i)
-		put(&b.apps[i], s, err)
-	}
-	for i := range b.only {
-		s, err := b.c.Direct(i)
-		put(&b.only[i], s, err)
-	}
-	s, err := b.c.Direct()
-	put(&b.clean, s, err)
-	if err := errors.Join(errs...); err != nil {
+	})
+	if err != nil {
 		b.c.Close()
-		return err
 	}
-	return nil
+	return err
 }
 
 // kill kills a server every other second, which loses what it holds.

@@ -72,19 +72,12 @@ func expected(err error) bool {
 func (g *generation) open(ctx context.Context, s int) error {
 	pay := func(session *sd.Session) error { return session.Pkg("bank").Set("money", opening) }
 	return patiently(ctx, func() error {
-		if err := g.b.clean[s%2].Update(ctx, g.id(s), pay); err != nil {
+		if err := g.b.fleet.Clean[s%2].Update(ctx, g.id(s), pay); err != nil {
 			return err
 		}
-		for i := range g.b.only {
-			found := false
-			err := g.b.only[i][s%2].View(ctx, g.id(s), func(session *sd.Session) error {
-				found = !session.IsNew()
-				return nil
-			})
-			if err == nil && found {
-				g.on[s] = i
-				return nil
-			}
+		var ok bool
+		if g.on[s], ok = g.b.fleet.Where(ctx, s%2, g.id(s)); ok {
+			return nil
 		}
 		return fmt.Errorf("%w: lost again", sd.ErrUnavailable)
 	})
@@ -131,7 +124,7 @@ var errClosed = errors.New("a session of the transfer is not there")
 
 func (g *generation) transfer(ctx context.Context, tx *sd.Txn, w int, name string, e entry) error {
 	for at, i := range e.Sessions {
-		s, err := g.b.apps[w%apps][i%2].Session(ctx, tx, g.id(i))
+		s, err := g.b.fleet.Apps[w%apps][i%2].Session(ctx, tx, g.id(i))
 		if err != nil {
 			return err
 		}
@@ -153,7 +146,7 @@ func (g *generation) audits(ctx, use context.Context) error {
 	for app := 0; wait(use, 20*time.Millisecond); app = (app + 1) % apps {
 		// Few tries: an audit that is refused in a partition is made through the
 		// other app server.
-		a, err := g.audit(ctx, g.b.apps[app], sd.Retry{Attempts: 10, Max: 20 * time.Millisecond})
+		a, err := g.audit(ctx, g.b.fleet.Apps[app], sd.Retry{Attempts: 10, Max: 20 * time.Millisecond})
 		if err == nil {
 			g.report(a, nil)
 		} else if !expected(err) {
@@ -191,7 +184,7 @@ func (g *generation) audit(ctx context.Context, cs [2]*sd.Container, retry sd.Re
 func (g *generation) close(ctx context.Context) error {
 	for s := range sessions {
 		err := patiently(ctx, func() error {
-			return g.b.clean[s%2].Update(ctx, g.id(s), func(session *sd.Session) error {
+			return g.b.fleet.Clean[s%2].Update(ctx, g.id(s), func(session *sd.Session) error {
 				if session.IsNew() {
 					return nil
 				}
@@ -204,7 +197,7 @@ func (g *generation) close(ctx context.Context) error {
 	}
 	var a *audit
 	err := patiently(ctx, func() (err error) {
-		a, err = g.audit(ctx, g.b.clean, sd.Retry{})
+		a, err = g.audit(ctx, g.b.fleet.Clean, sd.Retry{})
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	sd "github.com/seed-ad7f1900/sessiondata"
 	"github.com/seed-ad7f1900/sessiondata/internal/memcachedtest"
 	"github.com/seed-ad7f1900/sessiondata/memcachestore"
 )
@@ -22,6 +23,12 @@ type Cluster struct {
 	servers []*memcachedtest.Server
 	proxies [][]*memcachedtest.Proxy // by app server, by server
 	rig     rig
+
+	// The stores of the app servers, and those without a proxy between: over all
+	// servers, and over each alone.
+	apps   []sd.Store
+	direct sd.Store
+	only   []sd.Store
 
 	mu       sync.Mutex
 	begun    []int // restarts of each server that have begun
@@ -44,6 +51,9 @@ func Start(servers, apps int) (*Cluster, error) {
 			c.proxies = append(c.proxies, row)
 		}
 	})
+	if err == nil {
+		err = c.openStores()
+	}
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -51,18 +61,44 @@ func Start(servers, apps int) (*Cluster, error) {
 	return c, nil
 }
 
+func (c *Cluster) openStores() error {
+	all := make([]string, len(c.servers))
+	for i, s := range c.servers {
+		all[i] = named(i, s.Addr())
+		only, err := c.openDirect(all[i])
+		if err != nil {
+			return err
+		}
+		c.only = append(c.only, only)
+	}
+	for _, row := range c.proxies {
+		app, err := c.openApp(row)
+		if err != nil {
+			return err
+		}
+		c.apps = append(c.apps, app)
+	}
+	var err error
+	c.direct, err = c.openDirect(all...)
+	return err
+}
+
+// named is a server as memcachestore is told of it. Its name stays the same
+// behind every proxy, and with it where a session lies.
+func named(server int, addr string) string { return fmt.Sprintf("s%d=%s", server, addr) }
+
 // Close ends all that Start and the others have started.
 func (c *Cluster) Close() { c.rig.cleanup() }
 
 // Servers returns how many servers there are.
 func (c *Cluster) Servers() int { return len(c.servers) }
 
-// App returns a store as one app server has it. Whatever does not answer is
+// openApp opens a store as one app server has it. Whatever does not answer is
 // given up soon.
-func (c *Cluster) App(app int) (*memcachestore.Store, error) {
+func (c *Cluster) openApp(row []*memcachedtest.Proxy) (sd.Store, error) {
 	var names []string
-	for i, p := range c.proxies[app] {
-		names = append(names, fmt.Sprintf("s%d=%s", i, p.Addr()))
+	for i, p := range row {
+		names = append(names, named(i, p.Addr()))
 	}
 	return c.open(memcachestore.Config{
 		Servers: names, MaxConns: 16,
@@ -70,27 +106,20 @@ func (c *Cluster) App(app int) (*memcachestore.Store, error) {
 	})
 }
 
-// Direct returns a store over the servers without a proxy between. With the
-// number of one it is over that alone: what it holds lies there.
-func (c *Cluster) Direct(only ...int) (*memcachestore.Store, error) {
-	var names []string
-	for i, s := range c.servers {
-		if len(only) == 0 || slices.Contains(only, i) {
-			names = append(names, fmt.Sprintf("s%d=%s", i, s.Addr()))
-		}
-	}
+func (c *Cluster) openDirect(names ...string) (sd.Store, error) {
 	return c.open(memcachestore.Config{
 		Servers: names, DialTimeout: 5 * time.Second, Timeout: 5 * time.Second, RetryAfter: 20 * time.Millisecond,
 	})
 }
 
-func (c *Cluster) open(cfg memcachestore.Config) (*memcachestore.Store, error) {
+func (c *Cluster) open(cfg memcachestore.Config) (sd.Store, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	s, err := memcachestore.New(cfg)
-	if err == nil {
-		c.rig.Cleanup(func() { s.Close() })
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	c.rig.Cleanup(func() { s.Close() })
+	return s, nil
 }
 
 // Restart kills a server, which loses what it holds, and starts it again after

@@ -22,17 +22,10 @@ type memcached struct {
 	c        *cluster.Cluster
 	kills    bool
 	killed   atomic.Int64
-	levels   map[Level]*levelContainers
+	levels   map[Level]*cluster.Fleet
 	stop     context.CancelFunc
 	stopped  chan struct{}
 	restarts error // of a server that did not start again
-}
-
-// levelContainers are the containers of one policy.
-type levelContainers struct {
-	apps  [apps][2]*sd.Container
-	clean [2]*sd.Container
-	only  [servers][2]*sd.Container // over one server alone
 }
 
 // commitTimeout is how long what is undecided holds up others. It is long enough
@@ -42,47 +35,16 @@ const commitTimeout = 600 * time.Millisecond
 // startMemcached starts servers in a storm of faults, in which they are killed too
 // if so asked.
 func startMemcached(ctx context.Context, seed uint64, kills bool) (_ *memcached, err error) {
-	m := &memcached{kills: kills, levels: map[Level]*levelContainers{}, stopped: make(chan struct{})}
+	m := &memcached{kills: kills, levels: map[Level]*cluster.Fleet{}, stopped: make(chan struct{})}
 	if m.c, err = cluster.Start(servers, apps); err != nil {
 		return nil, err
 	}
-	defer func() {
+	for _, level := range []Level{MergeLevel, SerializableLevel, StrictLevel} {
+		m.levels[level], err = m.c.Fleet(func(s sd.Store) (cluster.Pair, error) { return containers(s, level.policy(), commitTimeout) })
 		if err != nil {
 			m.c.Close()
-		}
-	}()
-	var over [apps]sd.Store
-	for i := range over {
-		if over[i], err = m.c.App(i); err != nil {
 			return nil, err
 		}
-	}
-	direct, err := m.c.Direct()
-	if err != nil {
-		return nil, err
-	}
-	var single [servers]sd.Store
-	for i := range single {
-		if single[i], err = m.c.Direct(i); err != nil {
-			return nil, err
-		}
-	}
-	for _, level := range []Level{MergeLevel, SerializableLevel, StrictLevel} {
-		l := new(levelContainers)
-		for i, s := range over {
-			if l.apps[i], err = containers(s, level.policy(), commitTimeout); err != nil {
-				return nil, err
-			}
-		}
-		if l.clean, err = containers(direct, level.policy(), commitTimeout); err != nil {
-			return nil, err
-		}
-		for i, s := range single {
-			if l.only[i], err = containers(s, level.policy(), commitTimeout); err != nil {
-				return nil, err
-			}
-		}
-		m.levels[level] = l
 	}
 	ctx, m.stop = context.WithCancel(ctx)
 	go m.storm(ctx, rand.New(rand.NewPCG(seed, 1<<40)))
@@ -116,7 +78,7 @@ func (m *memcached) close() (faults int, err error) {
 func (m *memcached) open(ctx context.Context, shape Shape, seed uint64, n int) (*place, error) {
 	l := m.levels[shape.Level]
 	p := &place{
-		ctx: ctx, clean: l.clean, id: func(s int) string { return fmt.Sprintf("%x-%d-%v-%d", seed, n, shape.Level, s) },
+		ctx: ctx, clean: l.Clean, id: func(s int) string { return fmt.Sprintf("%x-%d-%v-%d", seed, n, shape.Level, s) },
 		may:  []error{errFail, sd.ErrConflict, sd.ErrUnavailable, sd.ErrOutcomeUnknown},
 		rest: 40 * time.Millisecond,
 	}
@@ -125,35 +87,27 @@ func (m *memcached) open(ctx context.Context, shape Shape, seed uint64, n int) (
 	}
 	if m.kills {
 		p.restarts = m.c.Boots
-		p.server = func(s int) (int, error) { return m.server(p, l, s) }
+		p.server = func(s int) (int, error) { return serverOf(p, l, s) }
 	}
 	for i := range shape.Clients {
-		p.clients = append(p.clients, &client{containers: l.apps[i%apps]})
+		p.clients = append(p.clients, &client{containers: l.Apps[i%apps]})
 	}
 	return p, nil
 }
 
-// server returns where a session lies. If its server was restarted since the
+// serverOf returns where a session lies. If its server was restarted since the
 // session was stored, it is stored again.
-func (m *memcached) server(p *place, l *levelContainers, s int) (int, error) {
+func serverOf(p *place, l *cluster.Fleet, s int) (on int, err error) {
 	store := func(session *sd.Session) error { return session.Pkg("seal").Set("where", true) }
-	for range 1000 {
-		if err := l.clean[s%2].Update(p.ctx, p.id(s), store); err != nil && !p.expected(err) {
-			return 0, err
+	err = p.patiently(func() error {
+		if err := l.Clean[s%2].Update(p.ctx, p.id(s), store); err != nil {
+			return err
 		}
-		for i := range l.only {
-			found := false
-			err := l.only[i][s%2].View(p.ctx, p.id(s), func(session *sd.Session) error {
-				found = !session.IsNew()
-				return nil
-			})
-			if err == nil && found {
-				return i, nil
-			}
+		var ok bool
+		if on, ok = l.Where(p.ctx, s%2, p.id(s)); !ok {
+			return fmt.Errorf("%w: a session is on none of the servers", sd.ErrUnavailable)
 		}
-		if err := p.pause(); err != nil {
-			return 0, err
-		}
-	}
-	return 0, fmt.Errorf("%w: a session is on none of the servers", sd.ErrUnavailable)
+		return nil
+	})
+	return on, err
 }

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/anishathalye/porcupine"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
 )
@@ -217,33 +214,27 @@ func (r *recorder) excuse(h *History, before []int) error {
 	return nil
 }
 
-// pause waits a little before a store is asked again.
-func (p *place) pause() error {
-	select {
-	case <-p.ctx.Done():
-		return p.ctx.Err()
-	case <-time.After(5 * time.Millisecond):
-		return nil
+// patiently calls f again while it fails as a transaction may here, a thousand
+// times at most.
+func (p *place) patiently(f func() error) (err error) {
+	for range 1000 {
+		if err = f(); err == nil || !p.expected(err) {
+			return err
+		}
+		select {
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
+	return fmt.Errorf("it was given up: %w", err)
 }
 
 // last writes to a session, so that no write can come to it any more that was
 // under way, and then reads it.
 func (r *recorder) last(s int) (State, error) {
 	c, id := r.clean[s%2], r.id(s)
-	patiently := func(f func() error) error {
-		for range 1000 {
-			err := f()
-			if err == nil || !r.expected(err) {
-				return err
-			}
-			if err := r.pause(); err != nil {
-				return err
-			}
-		}
-		return fmt.Errorf("%w: the last reader gave up", sd.ErrUnavailable)
-	}
-	err := patiently(func() error {
+	err := r.patiently(func() error {
 		return c.Update(r.ctx, id, func(session *sd.Session) error { return session.Pkg("seal").Set("seal", r.clock.Add(1)) })
 	})
 	if err != nil {
@@ -253,7 +244,7 @@ func (r *recorder) last(s int) (State, error) {
 		r.arrive()
 	}
 	var state State
-	err = patiently(func() error {
+	err = r.patiently(func() error {
 		return c.View(r.ctx, id, func(session *sd.Session) (err error) {
 			state = State{Lists: map[string][]int{}}
 			p := session.Pkg("lists")
@@ -390,69 +381,4 @@ func (u *user) step(st step) error {
 	}
 	u.t.Ops = append(u.t.Ops, op)
 	return nil
-}
-
-// runRegisters runs a program on the registers of session 0.
-func (p *place) runRegisters(seed uint64, n, each int) ([]porcupine.Operation, error) {
-	var (
-		clock   atomic.Int64
-		mu      sync.Mutex
-		history []porcupine.Operation
-		errs    []error
-		all     sync.WaitGroup
-	)
-	for i, cl := range p.clients {
-		all.Go(func() {
-			for _, op := range registers(seed, n, i, each) {
-				err := cl.alive()
-				if err == nil {
-					from := clock.Add(1)
-					var said Answer
-					said, err = p.registerOp(cl, i, op)
-					to := clock.Add(1)
-					o, ok := op.operation(i, from, to, said, err)
-					mu.Lock()
-					if ok {
-						history = append(history, o)
-					}
-					mu.Unlock()
-					p.restAfter(err)
-				}
-				if !p.expected(err) {
-					mu.Lock()
-					errs = append(errs, fmt.Errorf("a transaction that ended in no way it may: %w", err))
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	all.Wait()
-	return history, errors.Join(errs...)
-}
-
-func (p *place) registerOp(cl *client, worker int, op RegisterOp) (said Answer, err error) {
-	do := func(s *sd.Session) error {
-		said, err = op.do(s.Pkg("p"))
-		return err
-	}
-	if op.Kind == "get" && !op.Beside {
-		return said, cl.containers[0].View(p.ctx, p.id(0), do)
-	}
-	err = retry.Run(p.ctx, func(tx *sd.Txn) error {
-		s, err := cl.containers[0].Session(p.ctx, tx, p.id(0))
-		if err != nil {
-			return err
-		}
-		if op.Beside {
-			other, err := cl.containers[1].Session(p.ctx, tx, p.id(1))
-			if err != nil {
-				return err
-			}
-			if err := other.Pkg("p").Set(strconv.Itoa(worker), op.N); err != nil {
-				return err
-			}
-		}
-		return do(s)
-	})
-	return said, err
 }

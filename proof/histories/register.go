@@ -7,6 +7,9 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -190,5 +193,70 @@ func (op RegisterOp) do(p *sd.PkgData) (said Answer, err error) {
 	if errors.Is(err, sd.ErrKeyNotFound) {
 		err = nil
 	}
+	return said, err
+}
+
+// runRegisters runs a program on the registers of session 0.
+func (p *place) runRegisters(seed uint64, n, each int) ([]porcupine.Operation, error) {
+	var (
+		clock   atomic.Int64
+		mu      sync.Mutex
+		history []porcupine.Operation
+		errs    []error
+		all     sync.WaitGroup
+	)
+	for i, cl := range p.clients {
+		all.Go(func() {
+			for _, op := range registers(seed, n, i, each) {
+				err := cl.alive()
+				if err == nil {
+					from := clock.Add(1)
+					var said Answer
+					said, err = p.registerOp(cl, i, op)
+					to := clock.Add(1)
+					o, ok := op.operation(i, from, to, said, err)
+					mu.Lock()
+					if ok {
+						history = append(history, o)
+					}
+					mu.Unlock()
+					p.restAfter(err)
+				}
+				if !p.expected(err) {
+					mu.Lock()
+					errs = append(errs, fmt.Errorf("a transaction that ended in no way it may: %w", err))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	all.Wait()
+	return history, errors.Join(errs...)
+}
+
+func (p *place) registerOp(cl *client, worker int, op RegisterOp) (said Answer, err error) {
+	do := func(s *sd.Session) error {
+		said, err = op.do(s.Pkg("p"))
+		return err
+	}
+	if op.Kind == "get" && !op.Beside {
+		return said, cl.containers[0].View(p.ctx, p.id(0), do)
+	}
+	err = retry.Run(p.ctx, func(tx *sd.Txn) error {
+		s, err := cl.containers[0].Session(p.ctx, tx, p.id(0))
+		if err != nil {
+			return err
+		}
+		if op.Beside {
+			other, err := cl.containers[1].Session(p.ctx, tx, p.id(1))
+			if err != nil {
+				return err
+			}
+			if err := other.Pkg("p").Set(strconv.Itoa(worker), op.N); err != nil {
+				return err
+			}
+		}
+		return do(s)
+	})
 	return said, err
 }

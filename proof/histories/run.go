@@ -82,7 +82,7 @@ var programs = []struct {
 	{Shape: Shape{Level: SerializableLevel, Clients: 4, Each: 20, Sessions: 2}, registers: true},
 }
 
-// source opens places.
+// opener opens places.
 type opener interface {
 	open(ctx context.Context, shape Shape, seed uint64, n int) (*place, error)
 }
