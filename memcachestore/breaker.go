@@ -24,7 +24,7 @@ func (s *server) dialInPlace(ctx context.Context) (*conn, error) {
 	switch {
 	case err == nil:
 		return c, nil
-	case ctx.Err() != nil: // not the server's fault
+	case over(ctx): // not the server's fault
 		s.free()
 		return nil, ended(ctx)
 	case errors.Is(err, errTooMany) && s.crowded():

@@ -76,7 +76,7 @@ func (s *Store) drain(ctx context.Context, srv *server, prefix string) ([]sd.Key
 		case errors.Is(err, errNever):
 			return nil, srv.errorf(sd.ErrNotSupported, err)
 		case !errors.Is(err, errBusy):
-			if ctx.Err() != nil {
+			if over(ctx) {
 				err = causeOf(ctx)
 			}
 			return nil, srv.errorf(sd.ErrUnavailable, err)
@@ -183,7 +183,7 @@ func parseDump(line string) (sd.KeyInfo, error) {
 func (s *server) aside(ctx context.Context, keep bool) (*conn, error) {
 	start := time.Now()
 	c, err := s.dial(ctx, keep)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errTooMany) {
+	if err != nil && !over(ctx) && !errors.Is(err, errTooMany) {
 		s.failed(err, start, s.cfg.RetryAfter, false)
 	}
 	if err == nil {

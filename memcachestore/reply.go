@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	sd "github.com/seed-ad7f1900/sessiondata"
 )
@@ -93,9 +94,24 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w: nothing was sent: %w", sd.ErrUnavailable, causeOf(ctx))
 }
 
-// causeOf is an error that matches both the cause and the error of ctx.
+// over reports whether ctx has ended, or is about to: a dialer keeps its deadline
+// by a timer of its own, which may run out before that of ctx. What a call's own
+// deadline has ended says nothing about the server.
+func over(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	end, ok := ctx.Deadline()
+	return ok && !time.Now().Before(end)
+}
+
+// causeOf is an error that matches both the cause and the error of ctx, which is
+// over.
 func causeOf(ctx context.Context) error {
 	cause, err := context.Cause(ctx), ctx.Err()
+	if err == nil {
+		return context.DeadlineExceeded
+	}
 	if errors.Is(cause, err) {
 		return cause
 	}

@@ -112,7 +112,7 @@ func (s *Store) report(ctx context.Context, srv *server) ServerReport {
 		err = r.fill(c, time.Now().Add(s.cfg.Timeout))
 	}
 	if err != nil {
-		if ctx.Err() != nil {
+		if over(ctx) {
 			err = fmt.Errorf("%w: %w", causeOf(ctx), err)
 		}
 		r.Err = err
