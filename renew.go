@@ -105,6 +105,7 @@ func (w *write) forwardItem() (*forward, []byte, error) {
 // is there now.
 func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error) {
 	lost := false                  // once a reply is lost, a refusal may be the echo of that copy
+	old := w.key.name              // lookAtOld follows the session to where another renewal moved it
 	f, raw, err := w.forwardItem() // once: each copy that is sent is to be known again
 	if err != nil {
 		return nil, Version{}, err
@@ -135,7 +136,7 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 		if err != nil || m == nil {
 			return nil, Version{}, err
 		}
-		if lost && v == w.against {
+		if lost && w.key.name == old && v == w.against {
 			continue // not removed: the same again, as both bear this version
 		}
 		return m, v, nil
@@ -143,7 +144,8 @@ func (w *write) removeOld(ctx context.Context, try int) (*image, Version, error)
 }
 
 // lookAtOld reads what is stored under the old id, after a refusal or a lost
-// reply of its removal. A nil image without an error: our own forward f.
+// reply of its removal, or where another renewal has moved the session meanwhile.
+// A nil image without an error: our own forward f.
 func (w *write) lookAtOld(ctx context.Context, try int, lost bool, f *forward) (*image, Version, error) {
 	for ; ; try++ {
 		if (try > 0 || lost) && pause(ctx, retryBase, retryMax, try) != nil {
