@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,38 +218,6 @@ func TestALostReplyAloneDoesNotTakeAServerOutOfUse(t *testing.T) {
 		_, err = s.Get(t.Context(), "k")
 		require.NoError(t, err, "it was tried again at once, and answered")
 	})
-}
-
-// tardy is a context whose deadline has passed, and whose timer has not run yet.
-type tardy struct{ context.Context }
-
-func (tardy) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
-
-func TestADialThatACallersDeadlineEndedIsNotTheServersFault(t *testing.T) {
-	p := newPeer(echo)
-	s := open(t, []string{"one=" + p.listen(t, nil)}, func(cfg *Config) {
-		cfg.RetryAfter = time.Hour
-		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
-			}
-			return new(net.Dialer).DialContext(ctx, network, address)
-		}
-	})
-	ctx := tardy{t.Context()}
-	_, err := s.Get(ctx, "k")
-	errs := map[string]error{"read": err, "write": s.Add(ctx, "k", nil, 0), "ping": s.Ping(ctx)}
-	for _, err := range s.Keys(ctx, "") {
-		errs["listing"] = err
-	}
-	require.Len(t, errs, 4)
-	for what, err := range errs {
-		require.ErrorIs(t, err, sd.ErrUnavailable, what)
-		require.ErrorIs(t, err, context.DeadlineExceeded, what)
-		require.NotErrorIs(t, err, sd.ErrOutcomeUnknown, what)
-	}
-	_, err = s.Get(t.Context(), "k")
-	require.NoError(t, err, "it is still in use")
 }
 
 // A server that answers others is not down, whatever became of one reply.

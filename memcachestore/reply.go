@@ -106,12 +106,14 @@ func over(ctx context.Context) bool {
 }
 
 // causeOf is an error that matches both the cause and the error of ctx, which is
-// over.
+// over. Before its timer has run there is no cause yet: the error is that of a
+// deadline.
 func causeOf(ctx context.Context) error {
-	cause, err := context.Cause(ctx), ctx.Err()
+	err := ctx.Err() // before the cause: ctx may end in between
 	if err == nil {
 		return context.DeadlineExceeded
 	}
+	cause := context.Cause(ctx)
 	if errors.Is(cause, err) {
 		return cause
 	}
