@@ -1,9 +1,7 @@
 package sessiondata_test
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -68,52 +66,11 @@ func TestLostReply_OfARenewsForward_IsFoundWhateverTheReadsAnswer(t *testing.T) 
 	}
 }
 
-// counted is a store that counts the writes of each item by itself, as the
-// contract allows: so the items of two sessions bear the same version.
-type counted struct {
-	sd.Store
-	mu       sync.Mutex
-	versions map[string][]sd.Version // by key: that of the store beneath, for 1, 2, ...
-}
-
-func (c *counted) Get(ctx context.Context, key string) (sd.Item, error) {
-	item, err := c.Store.Get(ctx, key)
-	if err != nil {
-		return item, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := c.versions[key]
-	if n := len(known); n == 0 || known[n-1] != item.Version {
-		known = append(known, item.Version)
-		c.versions[key] = known
-	}
-	item.Version = sd.Version{ID: uint64(len(known))}
-	return item, nil
-}
-
-func (c *counted) beneath(key string, v sd.Version) sd.Version {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if v.ID == 0 || v.ID > uint64(len(c.versions[key])) {
-		return sd.Version{}
-	}
-	return c.versions[key][v.ID-1]
-}
-
-func (c *counted) CompareAndSwap(ctx context.Context, key string, value []byte, ttl time.Duration, v sd.Version) error {
-	return c.Store.CompareAndSwap(ctx, key, value, ttl, c.beneath(key, v))
-}
-
-func (c *counted) CompareAndDelete(ctx context.Context, key string, v sd.Version) error {
-	return c.Store.CompareAndDelete(ctx, key, c.beneath(key, v))
-}
-
 // The forward of a renewal was lost, and the session has moved by another: what
 // it bears under the other id is no version of the item under the old one.
 func TestLostReply_OfARenewsForward_AnotherRenewalWasFirst(t *testing.T) {
 	w := newWire()
-	w.Store = &counted{Store: w.Store, versions: map[string][]sd.Version{}}
+	w.Store = newItemVersions()
 	others := container(t, w.Store)
 	set(t, others, "id", "p", "k", 1)
 

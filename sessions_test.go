@@ -17,12 +17,6 @@ func TestSessionsOverTheEmbeddedStore(t *testing.T) {
 	storetest.RunSessions(t, func(*testing.T) sd.Store { return memstore.New(memstore.Config{}) })
 }
 
-func TestSessionsOverAStoreThatCountsVersionsByItem(t *testing.T) {
-	storetest.RunSessions(t, func(*testing.T) sd.Store {
-		return &counted{Store: memstore.New(memstore.Config{}), versions: map[string][]sd.Version{}}
-	})
-}
-
 func TestRule01_ReadingWhatIsAbsentStoresNothingAndChangesNothing(t *testing.T) {
 	for _, exists := range []bool{false, true} {
 		w := newWire()

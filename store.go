@@ -73,8 +73,8 @@ type Item struct {
 	Version Version
 }
 
-// Version names one write of one item; two items may bear the same. It is opaque
-// to all but the Store that made it: compare for equality only, and with those of
-// the same key. The zero Version matches no item. A store whose counters can start
-// again (a restarted server) must tell the two apart by Epoch.
+// Version names one write of one item: no other write bears the same, of that key
+// or of another. It is opaque to all but the Store that made it: compare for
+// equality only. The zero Version matches no item. A store whose counters can
+// start again (a restarted server) must tell the two apart by Epoch.
 type Version struct{ ID, Epoch uint64 }
